@@ -1,0 +1,1 @@
+//! User stories run on real API servers.

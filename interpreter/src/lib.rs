@@ -1,0 +1,1 @@
+//! What every kind of resource means: replicas, health, status, dependencies.

@@ -1,0 +1,1 @@
+//! Policy matching, bindings, overrides, Works and status, as pure functions.

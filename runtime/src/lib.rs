@@ -1,0 +1,1 @@
+//! Stores, queues, member clients, events and metrics that the reconcilers stand on.

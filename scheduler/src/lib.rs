@@ -1,0 +1,1 @@
+//! Which clusters get a workload, and how many replicas.

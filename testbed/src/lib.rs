@@ -1,0 +1,1 @@
+//! Real API servers, etcd and kwok on loopback, for navarch local, tests and benches.
