@@ -1,0 +1,82 @@
+//! Lazy activation: a policy change waits for the next change that a user makes to the template.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Policy;
+
+/// Annotation on a binding: the [`fingerprint`] of the template that it was built from.
+pub const TEMPLATE_FINGERPRINT: &str = "navarch.dev/template-fingerprint";
+
+/// Whether anything changed besides status and bookkeeping of the API server.
+pub fn specification_changed(old: &Value, new: &Value) -> bool {
+    specification(old) != specification(new)
+}
+
+/// Whether the update is the control plane's own: claims and the like, nothing that a user wrote.
+pub fn changed_by_control_plane(old: &Value, new: &Value) -> bool {
+    user_content(old) == user_content(new)
+}
+
+/// A short text that changes exactly when a user changes the template. Eight bytes in hexadecimal.
+pub fn fingerprint(template: &Value) -> String {
+    let text = user_content(template).to_string();
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+/// Whether a binding must not be built or refreshed now, because the policy is lazy and no user has touched the template since the
+/// binding was built.
+///
+/// `annotations` are those of the existing binding. Without one, or without a fingerprint on it, `changed_by_control_plane` decides:
+/// whether the template was looked at for another reason than a user's change.
+pub fn defers(
+    policy: &Policy<'_>,
+    template: &Value,
+    annotations: Option<&BTreeMap<String, String>>,
+    changed_by_control_plane: bool,
+) -> bool {
+    if !policy.is_lazy() {
+        return false;
+    }
+    match annotations.and_then(|annotations| annotations.get(TEMPLATE_FINGERPRINT)) {
+        Some(built_from) => *built_from == fingerprint(template),
+        None => changed_by_control_plane,
+    }
+}
+
+fn specification(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(root) = object.as_object_mut() {
+        root.remove("status");
+    }
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+        metadata.remove("resourceVersion");
+    }
+    object
+}
+
+fn user_content(object: &Value) -> Value {
+    let mut object = specification(object);
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("generation");
+        for field in ["labels", "annotations"] {
+            let Some(map) = metadata.get_mut(field).and_then(Value::as_object_mut) else {
+                continue;
+            };
+            retain_user_keys(map);
+            if map.is_empty() {
+                metadata.remove(field);
+            }
+        }
+    }
+    object
+}
+
+fn retain_user_keys(map: &mut Map<String, Value>) {
+    map.retain(|key, _| !key.contains(".karmada.io") || key == crds::keys::SKIP_AUTO_PROPAGATION);
+}
