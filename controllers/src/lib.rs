@@ -1,1 +1,12 @@
-//! The reconcilers.
+//! The reconcilers, one folder each, named after what it keeps true.
+//!
+//! ```text
+//! template --detector--> binding --scheduling--> binding.spec.clusters --binding--> Work --execution--> member object
+//! template <--binding_status-- binding.status <--binding_status-- Work.status <--execution-- member object
+//! ```
+//!
+//! All of them read the stores of one [`World`], call the pure crates and apply the difference.
+
+pub mod world;
+
+pub use world::World;

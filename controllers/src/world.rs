@@ -1,0 +1,303 @@
+//! What every reconciler of a process shares: one store per kind, the members, the recorder.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crds::{
+    cluster::Cluster,
+    keys,
+    object::{Gvk, Key},
+    policy::{ClusterOverridePolicy, ClusterPropagationPolicy, OverridePolicy, PropagationPolicy},
+    work::{Binding, ClusterResourceBinding, ObjectReference, ResourceBinding, Work},
+};
+use interpreter::Interpreter;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Client, Resource, ResourceExt,
+    api::{Api, DynamicObject},
+};
+use runtime::{
+    ApiError, Store,
+    discovery::Mapper,
+    dynamic::DynamicStores,
+    error::call,
+    events::Recorder,
+    member::Members,
+    metrics::{Reconciles, Shared},
+    store::IndexId,
+    watch::{self, Selection, drop_managed_fields},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// Namespace with the credentials of members.
+pub const CREDENTIALS_NAMESPACE: &str = "karmada-cluster";
+
+/// The stores of the control plane and everything else that reconcilers share.
+#[derive(Debug)]
+pub struct World {
+    pub clusters: Arc<Store<Cluster>>,
+    pub policies: Arc<Store<PropagationPolicy>>,
+    pub cluster_policies: Arc<Store<ClusterPropagationPolicy>>,
+    pub overrides: Arc<Store<OverridePolicy>>,
+    pub cluster_overrides: Arc<Store<ClusterOverridePolicy>>,
+    pub bindings: Arc<Store<ResourceBinding>>,
+    pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
+    pub works: Arc<Store<Work>>,
+    /// Works by the permanent id of their binding, of either kind.
+    pub works_by_binding: IndexId,
+    /// Works by their execution namespace.
+    pub works_by_namespace: IndexId,
+    /// Secrets of [`CREDENTIALS_NAMESPACE`].
+    pub credentials: Arc<Store<Secret>>,
+    /// Objects of every kind that may be propagated.
+    pub templates: Arc<DynamicStores>,
+    /// What the control plane's API server serves.
+    pub mapper: Mapper,
+    pub members: Members,
+    pub interpreter: Arc<Interpreter>,
+    pub recorder: Recorder,
+    pub reconciles: Arc<Reconciles>,
+    pub metrics: Shared,
+    /// Ends the process's work.
+    pub stop: CancellationToken,
+    client: ClientHandle,
+}
+
+#[derive(Clone)]
+struct ClientHandle(Client);
+
+impl std::fmt::Debug for ClientHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl World {
+    /// Makes the stores, still empty. [`World::start`] fills them, once the reconcilers have subscribed.
+    pub fn new(control_plane: Client, stop: CancellationToken) -> Arc<Self> {
+        let mut works = Store::<Work>::builder();
+        let works_by_binding = works.index(|work| {
+            let id = |key| work.labels().get(key).cloned();
+            id(keys::RESOURCE_BINDING_PERMANENT_ID)
+                .or_else(|| id(keys::CLUSTER_RESOURCE_BINDING_PERMANENT_ID))
+                .into_iter()
+                .collect()
+        });
+        let works_by_namespace = works.index(|work| work.namespace().into_iter().collect());
+        let reconciles = Arc::new(Reconciles::default());
+        let metrics = Shared::default();
+        metrics.register(|registry| reconciles.register(registry));
+        Arc::new(Self {
+            clusters: Store::builder().build(),
+            policies: Store::builder().build(),
+            cluster_policies: Store::builder().build(),
+            overrides: Store::builder().build(),
+            cluster_overrides: Store::builder().build(),
+            bindings: Store::builder().build(),
+            cluster_bindings: Store::builder().build(),
+            works: works.build(),
+            works_by_binding,
+            works_by_namespace,
+            credentials: Store::builder().build(),
+            templates: DynamicStores::new(
+                control_plane.clone(),
+                trim_template,
+                Selection::default(),
+                stop.clone(),
+            ),
+            mapper: Mapper::default(),
+            members: Members::default(),
+            interpreter: Arc::new(Interpreter::native(Arc::new(SystemClock {
+                started: Instant::now(),
+            }))),
+            recorder: Recorder::start(control_plane.clone()),
+            reconciles,
+            metrics,
+            stop,
+            client: ClientHandle(control_plane),
+        })
+    }
+
+    /// Starts the watches of our own kinds and waits until every store is filled: nothing may conclude from an absence
+    /// before that.
+    pub async fn start(&self) {
+        self.watch(&self.clusters);
+        self.watch(&self.policies);
+        self.watch(&self.cluster_policies);
+        self.watch(&self.overrides);
+        self.watch(&self.cluster_overrides);
+        self.watch(&self.bindings);
+        self.watch(&self.cluster_bindings);
+        self.watch(&self.works);
+        let of_members = Selection {
+            fields: Some(format!("metadata.namespace={CREDENTIALS_NAMESPACE}")),
+            ..Selection::default()
+        };
+        self.watch_selected(&self.credentials, of_members);
+        tokio::join!(
+            self.clusters.synced(),
+            self.policies.synced(),
+            self.cluster_policies.synced(),
+            self.overrides.synced(),
+            self.cluster_overrides.synced(),
+            self.bindings.synced(),
+            self.cluster_bindings.synced(),
+            self.works.synced(),
+            self.credentials.synced(),
+        );
+    }
+
+    fn watch<K>(&self, store: &Arc<Store<K>>)
+    where
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.watch_selected(store, Selection::default());
+    }
+
+    fn watch_selected<K>(&self, store: &Arc<Store<K>>, selection: Selection)
+    where
+        K: Resource<DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        tokio::spawn(watch::typed(
+            self.client(),
+            Arc::clone(store),
+            drop_managed_fields,
+            selection,
+            self.stop.clone(),
+        ));
+    }
+
+    /// The client of the control plane.
+    pub fn client(&self) -> Client {
+        self.client.0.clone()
+    }
+
+    /// A template as stored, or read live while its kind is not watched yet; `None` when it does not exist.
+    pub async fn template(
+        &self,
+        gvk: &Gvk,
+        key: &Key,
+    ) -> Result<Option<Arc<DynamicObject>>, ApiError> {
+        if let Some(store) = self.templates.store(gvk).filter(|store| store.is_synced()) {
+            return Ok(store.get(key));
+        }
+        let Some(resource) = self.mapper.resolve(gvk) else {
+            return Ok(None);
+        };
+        let api = dynamic_api(self.client(), &resource, key.namespace.as_deref());
+        Ok(call(api.get_opt(&key.name)).await?.map(Arc::new))
+    }
+}
+
+/// The endpoint of one kind, in a namespace if there is one.
+pub fn dynamic_api(
+    client: Client,
+    resource: &runtime::discovery::Resource,
+    namespace: Option<&str>,
+) -> Api<DynamicObject> {
+    match namespace {
+        Some(namespace) if resource.namespaced => {
+            Api::namespaced_with(client, namespace, &resource.api)
+        }
+        _ => Api::all_with(client, &resource.api),
+    }
+}
+
+/// Removes from a template what nothing reads: the managed fields, and the copy that client-side apply leaves and that is not propagated.
+fn trim_template(object: &mut DynamicObject) {
+    drop_managed_fields(object);
+}
+
+/// The object as one JSON value, as the pure crates take it.
+pub fn to_value(object: &DynamicObject) -> Value {
+    let mut value = object.data.clone();
+    if !value.is_object() {
+        value = Value::Object(serde_json::Map::new());
+    }
+    if let Value::Object(map) = &mut value {
+        if let Some(types) = &object.types {
+            map.insert("apiVersion".into(), types.api_version.clone().into());
+            map.insert("kind".into(), types.kind.clone().into());
+        }
+        // ObjectMeta consists of strings, maps and lists of them, which always serialise.
+        map.insert(
+            "metadata".into(),
+            serde_json::to_value(&object.metadata).unwrap_or_default(),
+        );
+    }
+    value
+}
+
+/// The clocks of the process, for rules that stamp times and scripts that have a deadline.
+#[derive(Debug)]
+struct SystemClock {
+    started: Instant,
+}
+
+impl interpreter::Clock for SystemClock {
+    fn unix_seconds(&self) -> i64 {
+        jiff::Timestamp::now().as_second()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// A store of the right kind for each of the two kinds of binding.
+pub trait Bindings: Binding {
+    fn store(world: &World) -> &Arc<Store<Self>>;
+    /// The endpoint that holds the binding with this key.
+    fn api(world: &World, namespace: Option<&str>) -> Api<Self>;
+}
+
+impl Bindings for ResourceBinding {
+    fn store(world: &World) -> &Arc<Store<Self>> {
+        &world.bindings
+    }
+
+    fn api(world: &World, namespace: Option<&str>) -> Api<Self> {
+        Api::namespaced(world.client(), namespace.unwrap_or_default())
+    }
+}
+
+impl Bindings for ClusterResourceBinding {
+    fn store(world: &World) -> &Arc<Store<Self>> {
+        &world.cluster_bindings
+    }
+
+    fn api(world: &World, _namespace: Option<&str>) -> Api<Self> {
+        Api::all(world.client())
+    }
+}
+
+/// Kind and key of the template that a binding is about.
+pub fn template_of(resource: &ObjectReference) -> (Gvk, Key) {
+    let gvk = Gvk::parse(&resource.api_version, &resource.kind);
+    (
+        gvk,
+        Key {
+            namespace: resource
+                .namespace
+                .clone()
+                .filter(|namespace| !namespace.is_empty()),
+            name: resource.name.clone(),
+        },
+    )
+}

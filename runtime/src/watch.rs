@@ -1,0 +1,182 @@
+//! One watch that fills one [`Store`], for as long as its token lives.
+
+mod guarded;
+
+use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc};
+
+use crds::object::Key;
+use futures::StreamExt;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{ApiResource, DynamicObject},
+    runtime::watcher::{self, Event},
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use self::guarded::Guarded;
+use crate::{backoff::Backoff, store::Store};
+
+/// Objects per page of a list: bounds what a relist holds at a time.
+const PAGE_SIZE: u32 = 500;
+
+/// Removes from an object what nobody reads, before it is kept.
+pub type Trim<K> = fn(&mut K);
+
+/// Drops `metadata.managedFields`, which nothing of ours reads and which often is half of an object.
+pub fn drop_managed_fields<K: ResourceExt>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+/// Which objects of a kind to watch; everything by default.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// A label selector in the API's text form.
+    pub labels: Option<String>,
+    /// A field selector in the API's text form.
+    pub fields: Option<String>,
+}
+
+impl Selection {
+    fn config(&self) -> watcher::Config {
+        watcher::Config {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
+            page_size: Some(PAGE_SIZE),
+            ..watcher::Config::default()
+        }
+    }
+}
+
+/// Fills `store` with objects of a kind that we have a type for, until `stop` is cancelled.
+///
+/// An object that does not decode is reported and skipped, so that it does not stop the watch of its kind; the last
+/// version of it that did decode stays in the store.
+pub async fn typed<K>(
+    client: Client,
+    store: Arc<Store<K>>,
+    trim: Trim<K>,
+    selection: Selection,
+    stop: CancellationToken,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let what = format!("{}/{}", K::api_version(&()), K::kind(&()));
+    let api: Api<Guarded<K>> = Api::all_with(client, &());
+    drive(
+        api,
+        store,
+        trim,
+        &selection,
+        &what,
+        stop,
+        Guarded::into_result,
+    )
+    .await;
+}
+
+/// Fills `store` with objects of any kind, until `stop` is cancelled.
+pub async fn dynamic(
+    api: Api<DynamicObject>,
+    resource: ApiResource,
+    store: Arc<Store<DynamicObject>>,
+    trim: Trim<DynamicObject>,
+    selection: Selection,
+    stop: CancellationToken,
+) {
+    let what = format!("{}/{}", resource.api_version, resource.kind);
+    let complete = move |mut object: DynamicObject| {
+        // Lists leave the type out of their items.
+        if object
+            .types
+            .as_ref()
+            .is_none_or(|types| types.kind.is_empty())
+        {
+            object.types = Some(kube::core::TypeMeta {
+                api_version: resource.api_version.clone(),
+                kind: resource.kind.clone(),
+            });
+        }
+        Ok(object)
+    };
+    drive(api, store, trim, &selection, &what, stop, complete).await;
+}
+
+async fn drive<W, K>(
+    api: Api<W>,
+    store: Arc<Store<K>>,
+    trim: Trim<K>,
+    selection: &Selection,
+    what: &str,
+    stop: CancellationToken,
+    decode: impl Fn(W) -> Result<K, (Key, String)>,
+) where
+    W: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: ResourceExt + 'static,
+{
+    let mut events = pin!(watcher::watcher(api, selection.config()));
+    let mut backoff = Backoff::watch();
+    let mut listed = BTreeSet::new();
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => return,
+            event = events.next() => event,
+        };
+        let keep = |object: W| match decode(object) {
+            Ok(mut object) => {
+                trim(&mut object);
+                Some(object)
+            }
+            Err((key, error)) => {
+                tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
+                None
+            }
+        };
+        match event {
+            Some(Ok(Event::Init)) => listed.clear(),
+            Some(Ok(Event::InitApply(object))) => {
+                let key = Key {
+                    namespace: object.meta().namespace.clone(),
+                    name: object.meta().name.clone().unwrap_or_default(),
+                };
+                listed.insert(key);
+                if let Some(object) = keep(object) {
+                    store.apply(object, true);
+                }
+            }
+            Some(Ok(Event::InitDone)) => {
+                backoff.reset();
+                store.finish_list(&std::mem::take(&mut listed));
+            }
+            Some(Ok(Event::Apply(object))) => {
+                backoff.reset();
+                if let Some(object) = keep(object) {
+                    store.apply(object, false);
+                }
+            }
+            Some(Ok(Event::Delete(object))) => match decode(object) {
+                Ok(object) => store.delete(&object),
+                Err((key, _)) => store.delete_key(&key),
+            },
+            Some(Err(error)) => {
+                let pause = backoff.next();
+                log_watch_error(what, &error, pause);
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+fn log_watch_error(what: &str, error: &watcher::Error, pause: std::time::Duration) {
+    let error = error as &dyn std::error::Error;
+    // A watch that the server ends is everyday business; only repeated failures are worth a warning.
+    if pause > std::time::Duration::from_secs(1) {
+        tracing::warn!(kind = what, error, "Watch keeps failing, retrying");
+    } else {
+        tracing::debug!(kind = what, error, "Watch failed, retrying");
+    }
+}
