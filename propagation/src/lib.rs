@@ -11,11 +11,19 @@
 //! `plan` tell what the controllers would do by running the same code.
 
 pub mod binding;
+pub mod brake;
+mod clock;
+pub mod dependencies;
 pub mod diff;
 pub mod events;
+pub mod eviction;
 pub mod execution;
+pub mod failover;
+pub mod hpa;
 pub mod matching;
+pub mod namespace;
 pub mod overrides;
+pub mod rebalance;
 pub mod render;
 pub mod skip;
 pub mod status;

@@ -18,6 +18,7 @@ pub use claim::{Claim, ClaimState, claim_patch, read_claim, release_patch};
 pub(crate) use claim::{claim_keys, claim_labels_and_annotations};
 pub use decide::{Decision, Input, decide};
 pub use select::{Level, Subject, choose};
+pub use upkeep::{TemplateKey, Waiting};
 
 use std::fmt;
 

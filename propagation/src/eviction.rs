@@ -1,0 +1,264 @@
+//! Graceful eviction: when a cluster that a workload is leaving is let go.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crds::work::{
+    GracefulEvictionTask, ResourceBindingSpec, ResourceBindingStatus, ResourceHealth,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use trace::Sink;
+
+use crate::clock::{after, until};
+use crate::trace::Item;
+
+/// The default of `--graceful-eviction-timeout`.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// What becomes of the tasks of a binding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessment {
+    /// The tasks that stay, with their creation time filled in.
+    pub tasks: Vec<GracefulEvictionTask>,
+    /// The clusters whose task is dropped, in order.
+    pub dropped: Vec<String>,
+    /// The clusters whose task is kept although its time is up, since the workload would be nowhere without it.
+    pub held: Vec<String>,
+    /// When to look again, if nothing happens before.
+    pub requeue_after: Option<Duration>,
+}
+
+impl Assessment {
+    /// Whether the binding has to be written.
+    pub fn changes(&self, spec: &ResourceBindingSpec) -> bool {
+        self.tasks != spec.graceful_eviction_tasks
+    }
+}
+
+/// What assessing looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    pub spec: &'a ResourceBindingSpec,
+    pub status: Option<&'a ResourceBindingStatus>,
+    /// `metadata.generation` of the binding.
+    pub generation: i64,
+    /// The grace period of tasks that have none of their own.
+    pub timeout: Duration,
+    /// Somebody agreed to leave the workload on no cluster.
+    pub is_released: bool,
+    pub now: &'a Time,
+}
+
+/// Decides about each task.
+pub fn assess(inputs: &Inputs<'_>, sink: &mut impl Sink<Item>) -> Assessment {
+    let mut assessment = Assessment {
+        tasks: Vec::new(),
+        dropped: Vec::new(),
+        held: Vec::new(),
+        requeue_after: None,
+    };
+    for task in &inputs.spec.graceful_eviction_tasks {
+        let verdict = judge(task, inputs);
+        sink.record(|| Item::Eviction {
+            cluster: task.from_cluster.clone(),
+            keep: !matches!(verdict, Verdict::Drop(_)),
+            reason: verdict.reason().to_owned(),
+        });
+        match verdict {
+            Verdict::Drop(_) => assessment.dropped.push(task.from_cluster.clone()),
+            Verdict::Keep(_, wait) => {
+                let mut task = task.clone();
+                task.creation_timestamp
+                    .get_or_insert_with(|| inputs.now.clone());
+                assessment.tasks.push(task);
+                assessment.requeue_after = assessment.requeue_after.into_iter().chain(wait).min();
+            }
+            Verdict::Hold => {
+                assessment.held.push(task.from_cluster.clone());
+                assessment.tasks.push(task.clone());
+            }
+        }
+    }
+    assessment
+}
+
+enum Verdict {
+    Drop(&'static str),
+    /// With the time until the grace period ends, if it ends.
+    Keep(&'static str, Option<Duration>),
+    Hold,
+}
+
+impl Verdict {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Drop(reason) | Self::Keep(reason, _) => reason,
+            Self::Hold => "the grace period is over, but no other cluster has the workload",
+        }
+    }
+}
+
+fn judge(task: &GracefulEvictionTask, inputs: &Inputs<'_>) -> Verdict {
+    let grace = task.grace_period_seconds.map_or(inputs.timeout, |seconds| {
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    });
+    let Some(created) = &task.creation_timestamp else {
+        let wait = task.suppress_deletion.is_none().then_some(grace);
+        return Verdict::Keep("the task was seen for the first time", wait);
+    };
+    match task.suppress_deletion {
+        Some(true) => return Verdict::Keep("somebody has to confirm that the workload goes", None),
+        Some(false) => return Verdict::Drop("somebody confirmed that the workload goes"),
+        None => {}
+    }
+    // A scheduler that found nothing is no reason to purge the only copy.
+    let is_elsewhere = !inputs.spec.clusters.is_empty();
+    let remaining = until(&after(created, grace), inputs.now);
+    if remaining.is_none() {
+        return if is_elsewhere || inputs.is_released {
+            Verdict::Drop("the grace period is over")
+        } else {
+            Verdict::Hold
+        };
+    }
+    if is_elsewhere && is_scheduled(inputs) && is_healthy_everywhere(inputs) {
+        return Verdict::Drop("the workload is healthy in all its clusters");
+    }
+    Verdict::Keep("the workload is not healthy elsewhere yet", remaining)
+}
+
+fn is_scheduled(inputs: &Inputs<'_>) -> bool {
+    inputs
+        .status
+        .and_then(|status| status.scheduler_observed_generation)
+        == Some(inputs.generation)
+}
+
+fn is_healthy_everywhere(inputs: &Inputs<'_>) -> bool {
+    let healthy: BTreeSet<&str> = inputs
+        .status
+        .into_iter()
+        .flat_map(|status| &status.aggregated_status)
+        .filter(|item| item.health == Some(ResourceHealth::Healthy))
+        .map(|item| &*item.cluster_name)
+        .collect();
+    inputs
+        .spec
+        .clusters
+        .iter()
+        .all(|target| healthy.contains(&*target.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::at;
+    use ::trace::NoTrace;
+    use crds::work::{AggregatedStatusItem, TargetCluster};
+
+    fn task(
+        created: Option<i64>,
+        grace: Option<i32>,
+        suppress: Option<bool>,
+    ) -> GracefulEvictionTask {
+        GracefulEvictionTask {
+            from_cluster: "m1".into(),
+            creation_timestamp: created.map(at),
+            grace_period_seconds: grace,
+            suppress_deletion: suppress,
+            ..GracefulEvictionTask::default()
+        }
+    }
+
+    #[track_caller]
+    fn check(
+        task: GracefulEvictionTask,
+        clusters: &[(&str, ResourceHealth)],
+        observed: i64,
+        expected: (usize, usize, Option<u64>),
+    ) {
+        let spec = ResourceBindingSpec {
+            clusters: clusters
+                .iter()
+                .map(|(name, _)| TargetCluster {
+                    name: (*name).into(),
+                    replicas: None,
+                })
+                .collect(),
+            graceful_eviction_tasks: vec![task],
+            ..ResourceBindingSpec::default()
+        };
+        let status = ResourceBindingStatus {
+            scheduler_observed_generation: Some(observed),
+            aggregated_status: clusters
+                .iter()
+                .map(|(name, health)| AggregatedStatusItem {
+                    cluster_name: (*name).into(),
+                    health: Some(*health),
+                    ..AggregatedStatusItem::default()
+                })
+                .collect(),
+            ..ResourceBindingStatus::default()
+        };
+        let inputs = Inputs {
+            spec: &spec,
+            status: Some(&status),
+            generation: 5,
+            timeout: DEFAULT_TIMEOUT,
+            is_released: false,
+            now: &at(1000),
+        };
+        let assessment = assess(&inputs, &mut NoTrace);
+        let found = (
+            assessment.dropped.len(),
+            assessment.held.len(),
+            assessment.requeue_after.map(|wait| wait.as_secs()),
+        );
+        assert_eq!(found, expected);
+        assert!(
+            assessment
+                .tasks
+                .iter()
+                .all(|task| task.creation_timestamp.is_some())
+        );
+    }
+
+    #[test]
+    fn tasks_are_kept_or_dropped() {
+        use ResourceHealth::{Healthy, Unhealthy, Unknown};
+        let healthy: &[_] = &[("m2", Healthy)];
+        check(task(None, None, None), healthy, 5, (0, 0, Some(600)));
+        check(task(None, Some(30), None), healthy, 5, (0, 0, Some(30)));
+        check(task(None, None, Some(true)), healthy, 5, (0, 0, None));
+        check(task(Some(0), None, Some(true)), healthy, 5, (0, 0, None));
+        check(
+            task(Some(990), None, Some(false)),
+            &[("m2", Unhealthy)],
+            5,
+            (1, 0, None),
+        );
+        check(task(Some(990), None, None), healthy, 5, (1, 0, None));
+        check(task(Some(990), None, None), healthy, 4, (0, 0, Some(590)));
+        check(
+            task(Some(990), None, None),
+            &[("m2", Healthy), ("m3", Unknown)],
+            5,
+            (0, 0, Some(590)),
+        );
+        check(
+            task(Some(990), Some(30), None),
+            &[("m2", Unhealthy)],
+            5,
+            (0, 0, Some(20)),
+        );
+        check(
+            task(Some(399), None, None),
+            &[("m2", Unhealthy)],
+            5,
+            (1, 0, None),
+        );
+        // Nowhere else: neither a vacuous truth nor the time makes the only copy go.
+        check(task(Some(990), None, None), &[], 5, (0, 0, Some(590)));
+        check(task(Some(0), None, None), &[], 5, (0, 1, None));
+    }
+}

@@ -1,0 +1,275 @@
+//! Application failover: a workload leaves clusters in which it stays unhealthy.
+
+pub mod jsonpath;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crds::policy::{ApplicationFailoverBehavior, PurgeMode, StatePreservationRule};
+use crds::work::{Binding, GracefulEvictionTask, ResourceBindingSpec, ResourceHealth};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use trace::Sink;
+
+use crate::clock::{after, until};
+use crate::trace::Item;
+
+/// Reason of the eviction tasks made here.
+pub const APPLICATION_FAILURE: &str = "ApplicationFailure";
+/// Annotation on a binding: since when the workload is unhealthy in which cluster, as JSON, so that a restart does not begin the
+/// toleration anew.
+pub const UNHEALTHY_SINCE: &str = "navarch.dev/unhealthy-since";
+
+const DEFAULT_TOLERATION: i32 = 300;
+
+/// Since when the workload is unhealthy, by cluster.
+pub type UnhealthySince = BTreeMap<String, Time>;
+
+/// Reads the annotation; anything unreadable counts as nothing.
+pub fn parse_unhealthy_since(annotation: &str) -> UnhealthySince {
+    serde_json::from_str(annotation).unwrap_or_default()
+}
+
+/// The text of the annotation; `None` when there is nothing to remember.
+pub fn unhealthy_since_annotation(state: &UnhealthySince) -> Option<String> {
+    (!state.is_empty())
+        .then(|| serde_json::to_string(state).expect("a map of names to times always serializes"))
+}
+
+/// Feature gates and choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Gate `GracefulEviction`.
+    pub graceful_eviction: bool,
+    /// Gate `StatefulFailoverInjection`.
+    pub stateful_injection: bool,
+    /// An unknown health leaves the clock running that an unhealthy one started, instead of resetting it.
+    pub unknown_keeps_running: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            graceful_eviction: true,
+            stateful_injection: false,
+            unknown_keeps_running: false,
+        }
+    }
+}
+
+/// What to do with a binding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The spec without the clusters that are left, and with a task for each; `None` when none is left.
+    pub spec: Option<Box<ResourceBindingSpec>>,
+    /// The clusters that are left, sorted.
+    pub evicted: Vec<String>,
+    /// What to remember.
+    pub state: UnhealthySince,
+    /// When to look again, if nothing happens before.
+    pub requeue_after: Option<Duration>,
+}
+
+/// Why a workload cannot leave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FailoverError {
+    #[error(
+        "the state of the workload in cluster {cluster} is not known, so it cannot be preserved"
+    )]
+    NoStatus { cluster: String },
+    #[error("preserve state of the workload in cluster {cluster} as label {label}: {source}")]
+    State {
+        cluster: String,
+        label: String,
+        source: jsonpath::PathError,
+    },
+    #[error("purge mode {mode} needs the feature gate GracefulEviction")]
+    GracefulEvictionOff { mode: &'static str },
+}
+
+/// Whether application failover concerns the binding at all.
+pub fn concerns<B: Binding>(binding: &B, has_health_rule: bool) -> bool {
+    let spec = binding.spec();
+    let is_reported = binding
+        .status()
+        .is_some_and(|status| !status.aggregated_status.is_empty());
+    behavior(spec).is_some()
+        && is_reported
+        && has_health_rule
+        && (!B::IS_NAMESPACED || spec.propagate_deps == Some(true))
+}
+
+fn behavior(spec: &ResourceBindingSpec) -> Option<&ApplicationFailoverBehavior> {
+    spec.failover.as_ref()?.application.as_ref()
+}
+
+/// The producer of eviction tasks for this kind of binding.
+pub const fn producer<B: Binding>() -> &'static str {
+    if B::IS_NAMESPACED {
+        "resource-binding-application-failover-controller"
+    } else {
+        "cluster-resource-binding-application-failover-controller"
+    }
+}
+
+/// Decides which clusters are left. To be asked only about bindings that it [`concerns`].
+pub fn decide<B: Binding>(
+    binding: &B,
+    state: &UnhealthySince,
+    options: Options,
+    now: &Time,
+    sink: &mut impl Sink<Item>,
+) -> Result<Decision, FailoverError> {
+    let spec = binding.spec();
+    let Some(behavior) = behavior(spec) else {
+        return Ok(Decision {
+            spec: None,
+            evicted: Vec::new(),
+            state: UnhealthySince::new(),
+            requeue_after: None,
+        });
+    };
+    let toleration = behavior
+        .decision_conditions
+        .toleration_seconds
+        .unwrap_or(DEFAULT_TOLERATION);
+    let toleration = Duration::from_secs(u64::try_from(toleration).unwrap_or(0));
+    let health = health(binding);
+    let mut state = state.clone();
+    let mut evicted = BTreeSet::new();
+    let mut requeue_after: Option<Duration> = None;
+    for (cluster, health) in &health {
+        match health {
+            ResourceHealth::Healthy => {
+                state.remove(*cluster);
+                continue;
+            }
+            ResourceHealth::Unknown => {
+                if !options.unknown_keeps_running {
+                    state.remove(*cluster);
+                }
+                continue;
+            }
+            ResourceHealth::Unhealthy => {}
+        }
+        if spec.eviction_task(cluster).is_some() {
+            continue;
+        }
+        let first = state
+            .entry((*cluster).to_owned())
+            .or_insert_with(|| now.clone());
+        let wait = until(&after(first, toleration), now).filter(|wait| !wait.is_zero());
+        // Only a cluster that the binding is in can be left.
+        let evict = wait.is_none() && spec.target(cluster).is_some();
+        sink.record(|| Item::Failover {
+            cluster: (*cluster).to_owned(),
+            evict,
+            reason: match wait {
+                Some(wait) => format!("unhealthy, tolerated for another {} s", wait.as_secs()),
+                None => "unhealthy for longer than tolerated".to_owned(),
+            },
+        });
+        if evict {
+            evicted.insert((*cluster).to_owned());
+        }
+        requeue_after = requeue_after.into_iter().chain(wait).min();
+    }
+    let mut updated = spec.clone();
+    let before: Vec<String> = spec
+        .clusters
+        .iter()
+        .map(|target| target.name.clone())
+        .collect();
+    for cluster in &evicted {
+        let task = task(binding, cluster, behavior, &before, options)?;
+        updated.evict_gracefully(task);
+        state.remove(cluster);
+    }
+    state.retain(|cluster, _| updated.target(cluster).is_some());
+    let spec = (!evicted.is_empty()).then(|| Box::new(updated));
+    Ok(Decision {
+        spec,
+        evicted: evicted.into_iter().collect(),
+        state,
+        requeue_after,
+    })
+}
+
+fn health<B: Binding>(binding: &B) -> BTreeMap<&str, ResourceHealth> {
+    let items = binding
+        .status()
+        .into_iter()
+        .flat_map(|status| &status.aggregated_status);
+    items
+        .map(|item| (&*item.cluster_name, item.health.unwrap_or_default()))
+        .collect()
+}
+
+fn task<B: Binding>(
+    binding: &B,
+    cluster: &str,
+    behavior: &ApplicationFailoverBehavior,
+    before: &[String],
+    options: Options,
+) -> Result<GracefulEvictionTask, FailoverError> {
+    let mode = behavior.purge_mode.unwrap_or(PurgeMode::Gracefully);
+    let mut task = GracefulEvictionTask {
+        from_cluster: cluster.to_owned(),
+        purge_mode: Some(mode),
+        reason: APPLICATION_FAILURE.to_owned(),
+        producer: producer::<B>().to_owned(),
+        ..GracefulEvictionTask::default()
+    };
+    let rules = behavior
+        .state_preservation
+        .as_ref()
+        .map_or(&[][..], |preservation| &preservation.rules);
+    if options.stateful_injection && !rules.is_empty() {
+        task.preserved_label_state = preserved_state(binding, cluster, rules)?;
+        task.clusters_before_failover = before.to_vec();
+    }
+    if mode.is_gracefully() {
+        if !options.graceful_eviction {
+            return Err(FailoverError::GracefulEvictionOff {
+                mode: mode.as_str(),
+            });
+        }
+        task.grace_period_seconds = behavior.grace_period_seconds;
+    } else if mode == PurgeMode::Never {
+        task.suppress_deletion = Some(true);
+    }
+    Ok(task)
+}
+
+fn preserved_state<B: Binding>(
+    binding: &B,
+    cluster: &str,
+    rules: &[StatePreservationRule],
+) -> Result<BTreeMap<String, String>, FailoverError> {
+    let items = binding
+        .status()
+        .into_iter()
+        .flat_map(|status| &status.aggregated_status);
+    let status = items
+        .filter(|item| item.cluster_name == cluster)
+        .find_map(|item| item.status.as_ref())
+        .ok_or_else(|| FailoverError::NoStatus {
+            cluster: cluster.to_owned(),
+        })?;
+    rules
+        .iter()
+        .map(|rule| {
+            let label = rule.alias_label_name.clone();
+            match jsonpath::evaluate(&rule.json_path, status) {
+                Ok(text) => Ok((label, text)),
+                Err(source) => Err(FailoverError::State {
+                    cluster: cluster.to_owned(),
+                    label,
+                    source,
+                }),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
