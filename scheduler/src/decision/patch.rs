@@ -1,0 +1,91 @@
+//! The write that puts a result into effect.
+
+use crds::keys::APPLIED_PLACEMENT;
+use crds::policy::Placement;
+use crds::work::{Binding, TargetCluster};
+use serde_json::{Map, Value, json};
+
+use super::trigger::{annotation, components_hash};
+use super::{Decision, Outcome};
+use crate::options::{Compat, Switch};
+
+/// Annotation on bindings: a fingerprint of the components that the result was based on.
+pub const APPLIED_COMPONENTS: &str = "navarch.dev/applied-components";
+
+/// The merge patch of the binding that a decision asks for; `None` if nothing differs.
+///
+/// It goes to the main resource, without resource version, and holds the whole target list.
+pub fn spec_patch<B: Binding>(binding: &B, decision: &Decision, compat: Compat) -> Option<Value> {
+    let Decision::Scheduled(outcome) = decision else {
+        return None;
+    };
+    if outcome
+        .result
+        .as_ref()
+        .is_err_and(|failure| !failure.empties_targets)
+    {
+        return None;
+    }
+    let mut patch = Map::new();
+    let annotations = annotations(binding, outcome, compat);
+    if !annotations.is_empty() {
+        patch.insert("metadata".to_owned(), json!({ "annotations": annotations }));
+    }
+    let clusters = outcome.clusters(binding);
+    if !same(clusters, &binding.spec().clusters) {
+        let value = if clusters.is_empty() {
+            Value::Null
+        } else {
+            list(clusters)
+        };
+        patch.insert("spec".to_owned(), json!({ "clusters": value }));
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+fn annotations<B: Binding>(binding: &B, outcome: &Outcome, compat: Compat) -> Map<String, Value> {
+    let mut annotations = Map::new();
+    let placement = binding.spec().placement.as_ref();
+    let applied = annotation(binding, APPLIED_PLACEMENT);
+    // Other versions order fields differently; what means the same stays as it is.
+    let decoded = applied.and_then(|text| serde_json::from_str::<Placement>(text).ok());
+    if let Some(placement) = placement
+        && decoded.as_ref() != Some(placement)
+    {
+        let text = serde_json::to_string(placement).unwrap_or_default();
+        annotations.insert(APPLIED_PLACEMENT.to_owned(), text.into());
+    }
+    if compat.keeps(Switch::ComponentChanges) {
+        return annotations;
+    }
+    let noted = annotation(binding, APPLIED_COMPONENTS);
+    let hash = outcome
+        .result
+        .as_ref()
+        .ok()
+        .and_then(|_| components_hash(binding.spec()));
+    if noted != hash.as_deref() {
+        annotations.insert(APPLIED_COMPONENTS.to_owned(), hash.into());
+    }
+    annotations
+}
+
+/// Whether two target lists are the same on the wire.
+pub(super) fn same(left: &[TargetCluster], right: &[TargetCluster]) -> bool {
+    let replicas = |target: &TargetCluster| target.replicas.unwrap_or_default();
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .all(|(left, right)| left.name == right.name && replicas(left) == replicas(right))
+}
+
+fn list(clusters: &[TargetCluster]) -> Value {
+    clusters
+        .iter()
+        .map(|target| match target.replicas.unwrap_or_default() {
+            0 => json!({ "name": target.name }),
+            replicas => json!({ "name": target.name, "replicas": replicas }),
+        })
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! What the scheduler has decided but does not see in its inputs yet.
+//!
+//! Both structures live in memory and concern ResourceBindings only. Whoever writes results and watches bindings keeps them.
+
+mod assigning;
+mod assumed;
+
+pub use assigning::{AssigningBindings, Peers};
+pub use assumed::{AssumedAt, AssumedWorkload, AssumedWorkloads};

@@ -1,0 +1,223 @@
+//! Selection under constraints on several levels: provider, region, zone, labels, cluster.
+//!
+//! Each constraint speaks of the whole selection: two to three providers, at least four regions altogether, and so on. Groups are
+//! chosen level by level, outermost first; on each level every group chosen above keeps at least one group below.
+
+use super::region::{Members, choose_groups, group, pick, trace_chosen, trace_groups};
+use super::{Aim, Candidate, Limits, Range, SelectError, Spread};
+use crate::request::Request;
+use crate::snapshot::Cluster;
+use crate::trace::{Item, Sink};
+
+struct Level<'a> {
+    field: &'a str,
+    range: Range,
+    by: By<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Provider,
+    Region,
+    /// The first zone of a cluster that spans several.
+    Zone,
+    Label(&'a str),
+}
+
+impl By<'_> {
+    fn name(self, cluster: &Cluster) -> &str {
+        let spec = &cluster.object().spec;
+        let name = match self {
+            Self::Provider => spec.provider.as_deref(),
+            Self::Region => spec.region.as_deref(),
+            Self::Zone => spec.zones.first().map(String::as_str),
+            Self::Label(key) => cluster.label(key),
+        };
+        name.unwrap_or_default()
+    }
+}
+
+pub(super) fn select(
+    request: &Request<'_>,
+    candidates: &[Candidate],
+    spread: &Spread,
+    aim: Aim,
+    sink: &mut impl Sink<Item>,
+) -> Result<Vec<usize>, SelectError> {
+    let level = |field: &'static str, range: Option<Range>, by| {
+        range.map(|range| Level { field, range, by })
+    };
+    let fields = [
+        level("provider", spread.provider, By::Provider),
+        level("region", spread.region, By::Region),
+        level("zone", spread.zone, By::Zone),
+    ];
+    let labels = spread.labels.iter().map(|(key, range)| Level {
+        field: key,
+        range: *range,
+        by: By::Label(key),
+    });
+    let clusters = spread.cluster.unwrap_or(Range::ANY);
+    let mut levels: Vec<Level<'_>> = fields.into_iter().flatten().chain(labels).collect();
+    // A group needs a group on each level below, and a cluster.
+    let mut most = clusters.max;
+    for level in levels.iter_mut().rev() {
+        level.range.max = level.range.max.min(most);
+        most = level.range.max;
+        if level.range.max < level.range.min {
+            return Err(SelectError::MoreGroupsThanClusters {
+                field: level.field.to_owned(),
+            });
+        }
+    }
+    if candidates.len() < clusters.min {
+        return Err(SelectError::TooFewClusters);
+    }
+    let search = Search {
+        request,
+        candidates,
+        levels,
+        clusters,
+        aim,
+    };
+    let all: Vec<usize> = (0..candidates.len()).collect();
+    let groups = search.descend(0, &all, &[all.clone()], sink)?;
+    let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
+    let mut picked = pick(&groups, clusters.max);
+    if let Some(needed) = aim.needed {
+        picked.repair(candidates, needed, |out, r#in| {
+            sink.record(|| Item::Swapped {
+                out: candidates[out].name(request).to_owned(),
+                r#in: candidates[r#in].name(request).to_owned(),
+            });
+        });
+    }
+    Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
+}
+
+struct Search<'a, 'r> {
+    request: &'a Request<'r>,
+    candidates: &'a [Candidate],
+    levels: Vec<Level<'a>>,
+    clusters: Range,
+    aim: Aim,
+}
+
+impl Search<'_, '_> {
+    /// Chooses groups on this level and below among some candidates so that each parent keeps one; returns the innermost groups.
+    ///
+    /// Starts with as few groups as allowed and takes more if the levels below find no choice.
+    fn descend(
+        &self,
+        depth: usize,
+        among: &[usize],
+        parents: &[Vec<usize>],
+        sink: &mut impl Sink<Item>,
+    ) -> Result<Vec<Vec<usize>>, SelectError> {
+        let Some(level) = self.levels.get(depth) else {
+            return Ok(parents.to_vec());
+        };
+        let groups = group(
+            self.candidates,
+            among.iter().copied(),
+            |candidate| level.by.name(candidate.cluster(self.request)),
+            self.aim,
+            level.range,
+            self.clusters.min,
+        );
+        trace_groups(&groups, level.field, sink);
+        if groups.len() < level.range.min {
+            return Err(SelectError::TooFewGroups {
+                field: level.field.to_owned(),
+            });
+        }
+        let mut failure = SelectError::TooFewClustersInGroups;
+        for min in level.range.min.max(1)..=level.range.max.min(groups.len()) {
+            let Some(chosen) = self.choose(&groups, parents, min, level.range.max, depth == 0)
+            else {
+                continue;
+            };
+            trace_chosen(&groups, &chosen, level.field, sink);
+            let members: Vec<Vec<usize>> = chosen
+                .iter()
+                .map(|&it| groups[it].members.clone())
+                .collect();
+            let mut among: Vec<usize> = members.concat();
+            among.sort_unstable();
+            match self.descend(depth + 1, &among, &members, sink) {
+                Ok(innermost) => return Ok(innermost),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Chooses the heaviest group of each parent, then more until there are groups and clusters enough.
+    fn choose(
+        &self,
+        groups: &[Members<'_>],
+        parents: &[Vec<usize>],
+        min: usize,
+        max: usize,
+        outermost: bool,
+    ) -> Option<Vec<usize>> {
+        let target = i64::try_from(self.clusters.min).unwrap_or(i64::MAX);
+        if outermost {
+            return choose_groups(groups, Limits { min, max, target });
+        }
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.sort_by(|&a, &b| {
+            let (left, right) = (&groups[a], &groups[b]);
+            right
+                .score
+                .cmp(&left.score)
+                .then_with(|| left.name.cmp(right.name))
+        });
+        let mut taken = vec![false; groups.len()];
+        let mut chosen: Vec<usize> = Vec::new();
+        for parent in parents {
+            let is_in_parent = |group: usize| {
+                groups[group]
+                    .members
+                    .iter()
+                    .any(|at| parent.binary_search(at).is_ok())
+            };
+            if chosen.iter().any(|&group| is_in_parent(group)) {
+                continue;
+            }
+            let best = order.iter().copied().find(|&group| is_in_parent(group))?;
+            taken[best] = true;
+            chosen.push(best);
+        }
+        let held: usize = chosen
+            .iter()
+            .map(|&group| groups[group].members.len())
+            .sum();
+        let missing = target.saturating_sub(i64::try_from(held).unwrap_or(i64::MAX));
+        if chosen.len() > max {
+            return None;
+        }
+        if chosen.len() < min || missing > 0 {
+            let rest: Vec<usize> = (0..groups.len()).filter(|&group| !taken[group]).collect();
+            let items: Vec<Members<'_>> = rest
+                .iter()
+                .map(|&group| Members {
+                    name: groups[group].name,
+                    members: groups[group].members.clone(),
+                    score: groups[group].score,
+                })
+                .collect();
+            let limits = Limits {
+                min: min.saturating_sub(chosen.len()),
+                max: max - chosen.len(),
+                target: missing,
+            };
+            chosen.extend(
+                choose_groups(&items, limits)?
+                    .into_iter()
+                    .map(|it| rest[it]),
+            );
+        }
+        Some(chosen)
+    }
+}
