@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -14,11 +15,10 @@ use crate::components::{self, Settings};
 use crate::context::Context;
 use crate::folder::{Folder, Role, State};
 use crate::kwok::NodeShape;
-use crate::ports::{self, Reserved};
-use crate::process::{Process, Reaper, Spec, is_port_conflict};
+use crate::process::{Process, Reaper, Spec};
 use crate::procfs::ProcessId;
 use crate::progress::{Lines, Progress};
-use crate::{Error, kubeconfig, pki};
+use crate::{Error, kubeconfig};
 
 /// The control plane's name and context.
 pub const CONTROL_PLANE: &str = "navarch";
@@ -172,14 +172,6 @@ impl Builder {
             .clone()
             .unwrap_or_else(|| Source::from_env(None));
         let source = locate(source.progress(Arc::clone(&self.progress))).await?;
-        match self.clone().start_with(source.clone()).await {
-            // Between our release of a port and the server's bind, somebody else was faster.
-            Err(error) if is_port_conflict(&error) => self.start_with(source).await,
-            result => result,
-        }
-    }
-
-    async fn start_with(self, source: Source) -> Result<Bed, Error> {
         let (dir, is_temporary) = match self.dir {
             Some(dir) => (dir, false),
             None => (temporary_dir()?, true),
@@ -201,16 +193,10 @@ impl Builder {
             .collect();
         plans.extend(added);
 
-        let before = Some(state.etcd_port).filter(|port| *port != 0);
-        let etcd_port = before.map_or_else(ports::reserve, |port| {
-            ports::reclaim(port, Program::Etcd.name())
-        })?;
         let settings = Settings {
             durable: self.durable,
             audit: self.audit,
             pod_exec: self.pod_exec,
-            etcd_port: etcd_port.port(),
-            etcd: pki::etcd(&folder.pki("etcd"))?,
         };
         let context = Arc::new(Context {
             folder,
@@ -222,8 +208,9 @@ impl Builder {
             crds: self.crds,
             patience: self.patience,
             progress: self.progress,
+            disowned: AtomicBool::new(false),
         });
-        match bring_up(&context, &plans, etcd_port).await {
+        match bring_up(&context, &plans).await {
             Ok((etcd, control_plane, members)) => {
                 let bed = Bed {
                     members: Mutex::new(members),
@@ -249,15 +236,13 @@ impl Builder {
 async fn bring_up(
     context: &Arc<Context>,
     plans: &[Plan],
-    etcd_port: Reserved,
 ) -> Result<(Process, Cluster, Vec<Cluster>), Error> {
     let spec = components::etcd(
         context.source.locate(Program::Etcd)?,
         &context.folder,
         &context.settings,
     )?;
-    let port = etcd_port.release();
-    let etcd = context.spawn(spec, Program::Etcd.name(), None, Some(port))?;
+    let etcd = context.spawn(spec, Program::Etcd.name(), None, None)?;
 
     let control_plane = Plan {
         name: CONTROL_PLANE.to_owned(),
@@ -274,7 +259,6 @@ async fn bring_up(
     etcd.keep_alive();
     let control_plane = clusters.remove(0);
     context.change(|state| {
-        state.etcd_port = port;
         // They became ready in any order.
         let rank = |name: &str| {
             plans
@@ -391,6 +375,7 @@ impl Bed {
             args,
             env: Vec::new(),
             log: self.context.folder.log(name),
+            dir: self.dir().to_owned(),
         };
         let process = self.context.spawn(spec, name, cluster, None)?;
         process.keep_alive();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::binaries::Program;
 use crate::folder::{Folder, Role};
-use crate::pki::{ClusterPki, EtcdPki, Pair};
+use crate::pki::{ClusterPki, Pair};
 use crate::process::Spec;
 use crate::{kwok, pki};
 
@@ -21,6 +21,11 @@ const CONTROL_PLANE_CONTROLLERS: &[&str] = &[
     "certificatesigningrequest-signing-controller",
     "clusterrole-aggregation-controller",
 ];
+
+/// A socket in a folder that only its owner may enter needs neither a port nor TLS, whose handshakes, hundreds of them,
+/// are a tenth of the work of starting four API servers. The number is for etcd, which wants a port in every address.
+const ETCD_URL: &str = "unix://etcd.sock:0";
+const PEER_URL: &str = "unix://peer.sock:0";
 
 /// Metadata of every request, for what a benchmark wants to count.
 const AUDIT_POLICY: &str = "\
@@ -39,8 +44,6 @@ pub(crate) struct Settings {
     pub(crate) audit: bool,
     /// Let `kubectl exec` run commands on this machine.
     pub(crate) pod_exec: bool,
-    pub(crate) etcd_port: u16,
-    pub(crate) etcd: EtcdPki,
 }
 
 /// One cluster, for its components.
@@ -54,15 +57,16 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn spec(&self, program: Program, path: PathBuf, args: Vec<String>) -> Spec {
+    fn spec(&self, program: Program, path: PathBuf, args: Vec<String>) -> Result<Spec, Error> {
         let name = format!("{}/{}", self.name, program.name());
-        Spec {
+        Ok(Spec {
             log: self.folder.log(&name),
             name,
             program: path,
             args,
-            env: memory_over_speed(),
-        }
+            env: small_heap(program),
+            dir: sockets(self.folder)?,
+        })
     }
 
     pub(crate) fn kube_apiserver(
@@ -72,13 +76,8 @@ impl Target<'_> {
         settings: &Settings,
     ) -> Result<Spec, Error> {
         let mut args = Args::default();
-        args.set(
-            "etcd-servers",
-            format!("https://127.0.0.1:{}", settings.etcd_port),
-        );
+        args.set("etcd-servers", ETCD_URL);
         args.set("etcd-prefix", format!("/{}", self.name));
-        args.file("etcd-cafile", &settings.etcd.authority.certificate);
-        args.pair("etcd-certfile", "etcd-keyfile", &settings.etcd.client);
 
         args.set("bind-address", "127.0.0.1");
         args.set("advertise-address", "127.0.0.1");
@@ -147,10 +146,10 @@ impl Target<'_> {
                 args.set("kubelet-preferred-address-types", "InternalIP");
             }
         }
-        Ok(self.spec(Program::KubeApiserver, path, args.0))
+        self.spec(Program::KubeApiserver, path, args.0)
     }
 
-    pub(crate) fn kube_controller_manager(&self, path: PathBuf) -> Spec {
+    pub(crate) fn kube_controller_manager(&self, path: PathBuf) -> Result<Spec, Error> {
         let mut args = self.client_args();
         let controllers = match self.role {
             Role::ControlPlane => CONTROL_PLANE_CONTROLLERS.join(","),
@@ -170,7 +169,7 @@ impl Target<'_> {
         self.spec(Program::KubeControllerManager, path, args.0)
     }
 
-    pub(crate) fn kube_scheduler(&self, path: PathBuf) -> Spec {
+    pub(crate) fn kube_scheduler(&self, path: PathBuf) -> Result<Spec, Error> {
         self.spec(Program::KubeScheduler, path, self.client_args().0)
     }
 
@@ -200,7 +199,7 @@ impl Target<'_> {
             "tls-private-key-file",
             &self.pki.kubelet_serving,
         );
-        let mut spec = self.spec(Program::Kwok, path, args.0);
+        let mut spec = self.spec(Program::Kwok, path, args.0)?;
         // Keeps it from reading and writing the user's own ~/.kwok.
         spec.env
             .push(("KWOK_WORKDIR".to_owned(), data.display().to_string()));
@@ -223,19 +222,14 @@ impl Target<'_> {
 
 /// etcd for all clusters of a bed.
 pub(crate) fn etcd(path: PathBuf, folder: &Folder, settings: &Settings) -> Result<Spec, Error> {
-    let url = format!("https://127.0.0.1:{}", settings.etcd_port);
     let mut args = Args::default();
+    args.set("name", "bed");
     args.file("data-dir", &folder.data("etcd")?);
-    args.set("listen-client-urls", &url);
-    args.set("advertise-client-urls", &url);
-    // There are no peers; port 0 makes etcd take any free one.
-    args.set("listen-peer-urls", "https://127.0.0.1:0");
-    args.pair("cert-file", "key-file", &settings.etcd.serving);
-    args.file("trusted-ca-file", &settings.etcd.authority.certificate);
-    args.set("client-cert-auth", "true");
-    args.pair("peer-cert-file", "peer-key-file", &settings.etcd.serving);
-    args.file("peer-trusted-ca-file", &settings.etcd.authority.certificate);
-    args.set("peer-client-cert-auth", "true");
+    args.set("listen-client-urls", ETCD_URL);
+    args.set("advertise-client-urls", ETCD_URL);
+    args.set("listen-peer-urls", PEER_URL);
+    args.set("initial-advertise-peer-urls", PEER_URL);
+    args.set("initial-cluster", format!("bed={PEER_URL}"));
     args.set("quota-backend-bytes", (8_u64 << 30).to_string());
     args.set("log-level", "warn");
     if !settings.durable {
@@ -248,17 +242,27 @@ pub(crate) fn etcd(path: PathBuf, folder: &Folder, settings: &Settings) -> Resul
         program: path,
         args: args.0,
         env: Vec::new(),
+        dir: sockets(folder)?,
     })
+}
+
+/// Where etcd and the API servers run, because they name the socket without a folder: the length of a socket's path is
+/// limited, that of the user's folder is not.
+fn sockets(folder: &Folder) -> Result<PathBuf, Error> {
+    folder.data("sockets")
+}
+
+/// Halves the garbage that everything but the API servers keeps; those would pay with a slower start.
+fn small_heap(program: Program) -> Vec<(String, String)> {
+    match program {
+        Program::KubeApiserver => Vec::new(),
+        _ => vec![("GOGC".to_owned(), "50".to_owned())],
+    }
 }
 
 /// Where the control plane's API server writes what it was asked, with [`Settings::audit`].
 pub(crate) fn audit_log(folder: &Folder, cluster: &str) -> PathBuf {
     folder.log(&format!("{cluster}/audit"))
-}
-
-/// A dozen Go processes share a developer's machine: their heaps may be collected twice as often.
-fn memory_over_speed() -> Vec<(String, String)> {
-    vec![("GOGC".to_owned(), "50".to_owned())]
 }
 
 #[derive(Default)]

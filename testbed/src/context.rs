@@ -1,5 +1,6 @@
 //! What the clusters of a bed share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     /// How long one cluster may take to get ready.
     pub(crate) patience: Duration,
     pub(crate) progress: Arc<dyn Progress>,
+    /// Set when the folder may belong to somebody else.
+    pub(crate) disowned: AtomicBool,
 }
 
 impl Context {
@@ -84,13 +87,15 @@ impl Context {
         });
     }
 
-    /// Tells readers of the state file that nothing runs any more.
+    /// Leaves the folder to others, with a state file that says that nothing runs.
     pub(crate) fn disown(&self) {
         self.change(|state| {
             state.owner = None;
             state.control_port = None;
             state.processes.clear();
         });
+        self.disowned.store(true, Ordering::SeqCst);
+        self.folder.release();
     }
 
     pub(crate) fn set_stopped(&self, name: &str, stopped: bool) {
@@ -105,6 +110,9 @@ impl Context {
     pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
+        if self.disowned.load(Ordering::SeqCst) {
+            return;
+        }
         if let Err(error) = self.folder.save(&state) {
             // The processes are right all the same, and the next change writes everything again.
             tracing::warn!(

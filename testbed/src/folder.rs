@@ -26,7 +26,6 @@ pub struct State {
     /// Where the owner takes commands, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_port: Option<u16>,
-    pub etcd_port: u16,
     /// The control plane first, then the members in the order of their arrival.
     pub clusters: Vec<ClusterState>,
     /// By name, such as `member1/kube-apiserver`.
@@ -159,7 +158,7 @@ impl ProcessState {
 pub(crate) struct Folder {
     dir: PathBuf,
     /// Unlocked by the system when this process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -207,7 +206,13 @@ impl Folder {
         state.owner = None;
         state.control_port = None;
         state.processes.clear();
-        Ok((Self { dir, _lock: lock }, state))
+        Ok((Self { dir, lock }, state))
+    }
+
+    /// Lets others take the folder. Closing the file alone would not do so at once if another thread is just starting a
+    /// process, because that has a copy of it until its program runs.
+    pub(crate) fn release(&self) {
+        let _ = self.lock.unlock();
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -241,6 +246,12 @@ impl Folder {
 
     pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
         state.save(&self.dir)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -349,7 +360,7 @@ mod tests {
     #[test]
     fn a_state_file_of_another_version_is_said_to_be_one() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("state.json"), "{\"etcdPort\": \"x\"}").unwrap();
+        fs::write(dir.path().join("state.json"), "{\"clusters\": 1}").unwrap();
         let error = Folder::take(dir.path()).unwrap_err();
         assert!(
             error

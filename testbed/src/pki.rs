@@ -51,14 +51,6 @@ pub(crate) struct ClusterPki {
     pub(crate) service_account: Pair,
 }
 
-/// etcd's own authority: API servers and members trust different ones.
-#[derive(Debug, Clone)]
-pub(crate) struct EtcdPki {
-    pub(crate) authority: Pair,
-    pub(crate) serving: Pair,
-    pub(crate) client: Pair,
-}
-
 /// Loads or makes the authorities of a cluster and signs its certificates.
 pub(crate) fn cluster(dir: &Path, name: &str) -> Result<ClusterPki, Error> {
     let authority = Authority::load_or_create(dir, "ca", &format!("{name}-ca"))?;
@@ -88,16 +80,6 @@ pub(crate) fn cluster(dir: &Path, name: &str) -> Result<ClusterPki, Error> {
         service_account: service_account(dir)?,
         authority: authority.pair,
         front_proxy_authority: front_proxy.pair,
-    })
-}
-
-/// Loads or makes etcd's authority and signs its certificates.
-pub(crate) fn etcd(dir: &Path) -> Result<EtcdPki, Error> {
-    let authority = Authority::load_or_create(dir, "ca", "etcd-ca")?;
-    Ok(EtcdPki {
-        serving: authority.sign_server("server", "etcd", &LOOPBACK)?,
-        client: authority.sign_client("client", "kube-apiserver", "")?,
-        authority: authority.pair,
     })
 }
 
@@ -143,7 +125,6 @@ impl Authority {
     }
 
     fn sign_server(&self, file: &str, common_name: &str, names: &[&str]) -> Result<Pair, Error> {
-        // etcd and kwok use one certificate on both ends of a connection.
         let usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
@@ -296,8 +277,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
 
         let dir = tempfile::tempdir().unwrap();
-        let etcd = etcd(dir.path()).unwrap();
-        let mode = fs::metadata(&etcd.client.key).unwrap().permissions().mode();
+        let pki = cluster(dir.path(), "member1").unwrap();
+        let mode = fs::metadata(&pki.admin.key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -121,6 +121,8 @@ pub(crate) struct Spec {
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) log: PathBuf,
+    /// Where it runs.
+    pub(crate) dir: PathBuf,
 }
 
 /// Where a process stands.
@@ -288,6 +290,7 @@ fn spawn(spec: &Spec, group: Group) -> Result<Child, Error> {
     Command::new(&spec.program)
         .args(&spec.args)
         .envs(spec.env.iter().map(|(key, value)| (key, value)))
+        .current_dir(&spec.dir)
         .process_group(group.pid().as_raw())
         .stdin(Stdio::null())
         .stdout(clone(&log)?)
@@ -443,6 +446,7 @@ mod tests {
             args: vec!["-c".to_owned(), text.to_owned()],
             env: vec![],
             log: dir.join("sh.log"),
+            dir: dir.to_owned(),
         }
     }
 
