@@ -86,11 +86,16 @@ pub enum Item {
     /// Replicas are divided, once per overflow tier that is reached.
     Divided(Division),
     /// The attempt ends without a result.
+    AttemptFailed {
+        reason: &'static str,
+        message: String,
+    },
+    /// The decision ends without a result.
     Failed {
         reason: &'static str,
         message: String,
     },
-    /// The attempt ends with this result.
+    /// The decision ends with this result.
     Placed {
         cluster: String,
         replicas: i64,

@@ -36,7 +36,10 @@ pub(super) fn place<'a, B: Binding>(
                 Ok((Ok(placed), Vec::new()))
             }
             Err(Stop::Ask(clusters)) => Err(clusters),
-            Err(Stop::Error(error)) => Ok((Err(failure(request, &[&error])), Vec::new())),
+            Err(Stop::Error(error)) => {
+                trace_failure(&error, sink);
+                Ok((Err(failure(request, &[&error])), Vec::new()))
+            }
         };
     }
 
@@ -66,10 +69,7 @@ pub(super) fn place<'a, B: Binding>(
             }
             Err(Stop::Ask(clusters)) => return Err(clusters),
             Err(Stop::Error(error)) => {
-                sink.record(|| Item::Failed {
-                    reason: error.reason(),
-                    message: error.to_string(),
-                });
+                trace_failure(&error, sink);
                 attempts.push(FailedAttempt {
                     index,
                     affinity_name: name.clone(),
@@ -115,5 +115,12 @@ fn trace_attempt(name: Option<&str>, request: &Request<'_>, sink: &mut impl Sink
     sink.record(|| Item::Attempt {
         affinity_name: name.map(str::to_owned),
         clusters: request.snapshot.len(),
+    });
+}
+
+fn trace_failure(error: &ScheduleError, sink: &mut impl Sink<Item>) {
+    sink.record(|| Item::AttemptFailed {
+        reason: error.reason(),
+        message: error.to_string(),
     });
 }

@@ -17,6 +17,7 @@ use k8s_openapi::jiff::Timestamp;
 pub use patch::{APPLIED_COMPONENTS, spec_patch};
 pub use report::{Event, EventType, Report, Requeue, WriteError, status_patch};
 pub use trigger::Trigger;
+pub(crate) use trigger::observed_affinity;
 
 use crate::error::ScheduleError;
 use crate::estimate::Estimates;

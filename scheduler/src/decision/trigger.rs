@@ -193,7 +193,7 @@ fn has_terminating_target(spec: &ResourceBindingSpec, snapshot: &Snapshot) -> bo
 }
 
 /// The affinity term in use; empty if there is none.
-pub(super) fn observed_affinity<B: Binding>(binding: &B) -> &str {
+pub(crate) fn observed_affinity<B: Binding>(binding: &B) -> &str {
     let status = binding.status();
     status
         .and_then(|status| status.scheduler_observing_affinity_name.as_deref())
