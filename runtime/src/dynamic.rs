@@ -11,11 +11,12 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Change, Store},
+    store::{Change, IndexId, Store},
     watch::{self, Selection, Trim},
 };
 
 type Subscriber = Arc<dyn Fn(&Gvk, &Change<'_, DynamicObject>) + Send + Sync>;
+type IndexFn = Arc<dyn Fn(&DynamicObject) -> Vec<String> + Send + Sync>;
 type SyncedHook = Arc<dyn Fn(&Gvk) + Send + Sync>;
 
 struct Kind {
@@ -30,6 +31,7 @@ pub struct DynamicStores {
     selection: Selection,
     stop: CancellationToken,
     kinds: RwLock<HashMap<Gvk, Kind>>,
+    indexes: RwLock<Vec<IndexFn>>,
     subscribers: RwLock<Vec<Subscriber>>,
     synced_hooks: RwLock<Vec<SyncedHook>>,
 }
@@ -56,9 +58,30 @@ impl DynamicStores {
             selection,
             stop,
             kinds: RwLock::default(),
+            indexes: RwLock::default(),
             subscribers: RwLock::default(),
             synced_hooks: RwLock::default(),
         })
+    }
+
+    /// Adds an index to the store of every kind. To be called before the first [`DynamicStores::ensure`].
+    pub fn index(
+        &self,
+        values: impl Fn(&DynamicObject) -> Vec<String> + Send + Sync + 'static,
+    ) -> IndexId {
+        let mut indexes = self.indexes.write();
+        indexes.push(Arc::new(values));
+        IndexId::nth(indexes.len() - 1)
+    }
+
+    /// The objects of every kind that the index files under `value`.
+    pub fn by_index(&self, index: IndexId, value: &str) -> Vec<(Gvk, Arc<DynamicObject>)> {
+        let kinds = self.kinds.read();
+        let found = kinds.iter().flat_map(|(gvk, kind)| {
+            let objects = kind.store.by_index(index, value);
+            objects.into_iter().map(|object| (gvk.clone(), object))
+        });
+        found.collect()
     }
 
     /// Calls `subscriber` after each change of any kind. To be called before the first [`DynamicStores::ensure`].
@@ -88,7 +111,11 @@ impl DynamicStores {
         if let Some(kind) = kinds.get(&gvk) {
             return Arc::clone(&kind.store);
         }
-        let store = Store::<DynamicObject>::builder().build();
+        let mut builder = Store::<DynamicObject>::builder();
+        for values in self.indexes.read().iter().cloned() {
+            builder.index(move |object| values(object));
+        }
+        let store = builder.build();
         for subscriber in self.subscribers.read().iter() {
             let (subscriber, gvk) = (Arc::clone(subscriber), gvk.clone());
             store.subscribe(move |change| subscriber(&gvk, change));

@@ -6,11 +6,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crds::object::Key;
 use kube::ResourceExt;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 /// One change of a store, as subscribers see it.
@@ -52,6 +53,13 @@ type IndexFn<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
 /// Names an index of a store; obtained from [`Builder::index`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexId(usize);
+
+impl IndexId {
+    /// The index that was added after `position` others.
+    pub(crate) const fn nth(position: usize) -> Self {
+        Self(position)
+    }
+}
 
 struct Index<K> {
     values: IndexFn<K>,
@@ -104,6 +112,7 @@ impl<K: ResourceExt> Builder<K> {
             }),
             subscribers: RwLock::new(self.subscribers),
             synced: watch::Sender::new(false),
+            created: Instant::now(),
         })
     }
 }
@@ -113,6 +122,7 @@ pub struct Store<K> {
     inner: RwLock<Inner<K>>,
     subscribers: RwLock<Vec<Subscriber<K>>>,
     synced: watch::Sender<bool>,
+    created: Instant,
 }
 
 impl<K> std::fmt::Debug for Store<K> {
@@ -201,59 +211,58 @@ impl<K: ResourceExt + 'static> Store<K> {
         *self.synced.borrow()
     }
 
+    /// How long ago the store was made.
+    pub fn age(&self) -> Duration {
+        self.created.elapsed()
+    }
+
     /// Waits for the first list.
     pub async fn synced(&self) {
         // The sender lives as long as `self`, so the wait ends only by the value turning true.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// Takes the object that the API server returned from one of our writes.
-    pub fn observe_reply(&self, object: K) {
+    /// Takes the object that the API server returned from one of our writes, without its managed fields.
+    pub fn observe_reply(&self, mut object: K) {
+        object.meta_mut().managed_fields = None;
         let version = version_of(&object);
         let key = key_of(&object);
-        {
-            let inner = self.inner.read();
-            if version <= inner.watched_version
-                || inner
-                    .objects
-                    .get(&key)
-                    .is_some_and(|known| version <= version_of(known.as_ref()))
-            {
-                return;
-            }
+        let inner = self.inner.write();
+        if version <= inner.watched_version || !inner.is_news(&key, version) {
+            return;
         }
-        self.put(key, object, false, Some(version));
+        self.put(inner, key, object, false, Some(version));
     }
 
     /// Takes an object from the watch.
     pub(crate) fn apply(&self, object: K, initial: bool) {
         let version = version_of(&object);
         let key = key_of(&object);
+        let mut inner = self.inner.write();
+        inner.watched_version = inner.watched_version.max(version);
+        if inner
+            .unconfirmed
+            .get(&key)
+            .is_some_and(|reply| *reply <= version)
         {
-            let mut inner = self.inner.write();
-            inner.watched_version = inner.watched_version.max(version);
-            if inner
-                .unconfirmed
-                .get(&key)
-                .is_some_and(|reply| *reply <= version)
-            {
-                inner.unconfirmed.remove(&key);
-            }
-            if inner
-                .objects
-                .get(&key)
-                .is_some_and(|known| version_of(known.as_ref()) >= version)
-            {
-                return;
-            }
+            inner.unconfirmed.remove(&key);
         }
-        self.put(key, object, initial, None);
+        if inner.is_news(&key, version) {
+            self.put(inner, key, object, initial, None);
+        }
     }
 
-    fn put(&self, key: Key, object: K, initial: bool, unconfirmed: Option<u64>) {
+    /// Stores an object under the lock under which it was found to be newer, and tells subscribers without it.
+    fn put(
+        &self,
+        mut inner: RwLockWriteGuard<'_, Inner<K>>,
+        key: Key,
+        object: K,
+        initial: bool,
+        unconfirmed: Option<u64>,
+    ) {
         let new = Arc::new(object);
         let old = {
-            let mut inner = self.inner.write();
             let inner = &mut *inner;
             let old = inner.objects.insert(key.clone(), Arc::clone(&new));
             for index in &mut inner.indexes {
@@ -269,6 +278,7 @@ impl<K: ResourceExt + 'static> Store<K> {
             }
             old
         };
+        drop(inner);
         match &old {
             Some(old) => self.notify(&Change::Updated { old, new: &new }),
             None => self.notify(&Change::Added { new: &new, initial }),
@@ -328,6 +338,14 @@ impl<K: ResourceExt + 'static> Store<K> {
         for subscriber in self.subscribers.read().iter() {
             subscriber(change);
         }
+    }
+}
+
+impl<K: ResourceExt> Inner<K> {
+    fn is_news(&self, key: &Key, version: u64) -> bool {
+        self.objects
+            .get(key)
+            .is_none_or(|known| version_of(known.as_ref()) < version)
     }
 }
 
