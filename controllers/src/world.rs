@@ -9,7 +9,10 @@ use crds::{
     cluster::Cluster,
     keys,
     object::{Gvk, Key},
-    policy::{ClusterOverridePolicy, ClusterPropagationPolicy, OverridePolicy, PropagationPolicy},
+    policy::{
+        ClusterOverridePolicy, ClusterPropagationPolicy, OverridePolicy, PropagationPolicy,
+        defaults,
+    },
     work::{Binding, ClusterResourceBinding, ObjectReference, ResourceBinding, Work},
 };
 use interpreter::Interpreter;
@@ -27,7 +30,7 @@ use runtime::{
     member::Members,
     metrics::{Reconciles, Shared},
     store::IndexId,
-    watch::{self, Selection, drop_managed_fields},
+    watch::{self, Selection, Trim, drop_managed_fields},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,12 +43,19 @@ pub const CREDENTIALS_NAMESPACE: &str = "karmada-cluster";
 #[derive(Debug)]
 pub struct World {
     pub clusters: Arc<Store<Cluster>>,
+    /// Policies of either kind are kept as admission completes them, see [`crds::policy::defaults`].
     pub policies: Arc<Store<PropagationPolicy>>,
+    /// PropagationPolicies by their namespace.
+    pub policies_by_namespace: IndexId,
     pub cluster_policies: Arc<Store<ClusterPropagationPolicy>>,
     pub overrides: Arc<Store<OverridePolicy>>,
     pub cluster_overrides: Arc<Store<ClusterOverridePolicy>>,
     pub bindings: Arc<Store<ResourceBinding>>,
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
+    /// ResourceBindings by the permanent ids of the policies in their claim labels.
+    pub bindings_by_claim: IndexId,
+    /// ClusterResourceBindings likewise.
+    pub cluster_bindings_by_claim: IndexId,
     pub works: Arc<Store<Work>>,
     /// Works by the permanent id of their binding, of either kind.
     pub works_by_binding: IndexId,
@@ -55,6 +65,8 @@ pub struct World {
     pub credentials: Arc<Store<Secret>>,
     /// Objects of every kind that may be propagated.
     pub templates: Arc<DynamicStores>,
+    /// Templates by the permanent ids of the policies in their claim labels.
+    pub templates_by_claim: IndexId,
     /// What the control plane's API server serves.
     pub mapper: Mapper,
     pub members: Members,
@@ -88,27 +100,40 @@ impl World {
                 .collect()
         });
         let works_by_namespace = works.index(|work| work.namespace().into_iter().collect());
+        let mut policies = Store::<PropagationPolicy>::builder();
+        let policies_by_namespace =
+            policies.index(|policy| policy.namespace().into_iter().collect());
+        let mut bindings = Store::<ResourceBinding>::builder();
+        let bindings_by_claim = bindings.index(|binding| claim_ids(binding));
+        let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
+        let cluster_bindings_by_claim = cluster_bindings.index(|binding| claim_ids(binding));
+        let templates = DynamicStores::new(
+            control_plane.clone(),
+            trim_template,
+            Selection::default(),
+            stop.clone(),
+        );
+        let templates_by_claim = templates.index(|template| claim_ids(template));
         let reconciles = Arc::new(Reconciles::default());
         let metrics = Shared::default();
         metrics.register(|registry| reconciles.register(registry));
         Arc::new(Self {
             clusters: Store::builder().build(),
-            policies: Store::builder().build(),
+            policies: policies.build(),
+            policies_by_namespace,
             cluster_policies: Store::builder().build(),
             overrides: Store::builder().build(),
             cluster_overrides: Store::builder().build(),
-            bindings: Store::builder().build(),
-            cluster_bindings: Store::builder().build(),
+            bindings: bindings.build(),
+            cluster_bindings: cluster_bindings.build(),
+            bindings_by_claim,
+            cluster_bindings_by_claim,
             works: works.build(),
             works_by_binding,
             works_by_namespace,
             credentials: Store::builder().build(),
-            templates: DynamicStores::new(
-                control_plane.clone(),
-                trim_template,
-                Selection::default(),
-                stop.clone(),
-            ),
+            templates,
+            templates_by_claim,
             mapper: Mapper::default(),
             members: Members::default(),
             interpreter: Arc::new(Interpreter::native(Arc::new(SystemClock {
@@ -126,8 +151,12 @@ impl World {
     /// before that.
     pub async fn start(&self) {
         self.watch(&self.clusters);
-        self.watch(&self.policies);
-        self.watch(&self.cluster_policies);
+        self.watch_as(&self.policies, complete_policy, Selection::default());
+        self.watch_as(
+            &self.cluster_policies,
+            complete_cluster_policy,
+            Selection::default(),
+        );
         self.watch(&self.overrides);
         self.watch(&self.cluster_overrides);
         self.watch(&self.bindings);
@@ -137,7 +166,7 @@ impl World {
             fields: Some(format!("metadata.namespace={CREDENTIALS_NAMESPACE}")),
             ..Selection::default()
         };
-        self.watch_selected(&self.credentials, of_members);
+        self.watch_as(&self.credentials, drop_managed_fields, of_members);
         tokio::join!(
             self.clusters.synced(),
             self.policies.synced(),
@@ -161,10 +190,10 @@ impl World {
             + Sync
             + 'static,
     {
-        self.watch_selected(store, Selection::default());
+        self.watch_as(store, drop_managed_fields, Selection::default());
     }
 
-    fn watch_selected<K>(&self, store: &Arc<Store<K>>, selection: Selection)
+    fn watch_as<K>(&self, store: &Arc<Store<K>>, trim: Trim<K>, selection: Selection)
     where
         K: Resource<DynamicType = ()>
             + Clone
@@ -177,7 +206,7 @@ impl World {
         tokio::spawn(watch::typed(
             self.client(),
             Arc::clone(store),
-            drop_managed_fields,
+            trim,
             selection,
             self.stop.clone(),
         ));
@@ -194,8 +223,11 @@ impl World {
         gvk: &Gvk,
         key: &Key,
     ) -> Result<Option<Arc<DynamicObject>>, ApiError> {
-        if let Some(store) = self.templates.store(gvk).filter(|store| store.is_synced()) {
-            return Ok(store.get(key));
+        if let Some(store) = self.templates.store(gvk) {
+            let found = store.get(key);
+            if found.is_some() || store.is_synced() {
+                return Ok(found);
+            }
         }
         let Some(resource) = self.mapper.resolve(gvk) else {
             return Ok(None);
@@ -217,6 +249,29 @@ pub fn dynamic_api(
         }
         _ => Api::all_with(client, &resource.api),
     }
+}
+
+/// What the watch of PropagationPolicies makes of them, and what has to be made of replies to writes before they are observed.
+pub fn complete_policy(policy: &mut PropagationPolicy) {
+    drop_managed_fields(policy);
+    defaults::propagation_policy(policy, None);
+}
+
+/// The same for ClusterPropagationPolicies.
+pub fn complete_cluster_policy(policy: &mut ClusterPropagationPolicy) {
+    drop_managed_fields(policy);
+    defaults::cluster_propagation_policy(policy, None);
+}
+
+/// The permanent ids in the claim labels of a template or binding.
+fn claim_ids(object: &impl ResourceExt) -> Vec<String> {
+    [
+        keys::PROPAGATION_POLICY_PERMANENT_ID,
+        keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID,
+    ]
+    .iter()
+    .filter_map(|key| object.labels().get(*key).cloned())
+    .collect()
 }
 
 /// Removes from a template what nothing reads: the managed fields, and the copy that client-side apply leaves and that is not propagated.
