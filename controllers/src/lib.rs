@@ -7,6 +7,12 @@
 //!
 //! All of them read the stores of one [`World`], call the pure crates and apply the difference.
 
+pub mod binding;
+pub mod binding_status;
+pub mod execution;
+pub mod namespace;
+pub mod scheduling;
 pub mod world;
+mod write;
 
 pub use world::World;

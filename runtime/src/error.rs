@@ -29,7 +29,8 @@ pub async fn call<T>(request: impl Future<Output = Result<T, kube::Error>>) -> R
 }
 
 impl ApiError {
-    fn status(&self) -> Option<&Status> {
+    /// What the server answered, if it did.
+    pub fn status(&self) -> Option<&Status> {
         match self {
             Self::Request(error) => match &**error {
                 kube::Error::Api(status) => Some(status),

@@ -1,0 +1,266 @@
+//! Binding -> Works: one Work in the execution space of each cluster that the binding names.
+//!
+//! reads   bindings, Works, Clusters, override policies, templates
+//! writes  Works                                owns  finalizers `karmada.io/binding-controller` and `karmada.io/cluster-resource-binding-controller`
+//! woken by  bindings, override policies, Works that go, Clusters whose labels or fields change
+//!
+//! Both kinds of binding run through the same code.
+
+mod wake;
+mod works;
+
+pub(crate) use works::{DraftError, Overrides, upsert_draft};
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{object::Key, reasons, work::Work};
+use futures::future::BoxFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, ResourceExt};
+use propagation::{events, render};
+use runtime::{Action, ApiError, Controller, Queue, controller::ReconcileError, events::Source};
+use trace::NoTrace;
+
+use crate::{
+    world::{Bindings, World, template_of, to_value},
+    write,
+};
+
+/// How long Works wait for an unreachable cluster that has to be left at once, before the workload starts elsewhere.
+const PURGE_LIMIT: Duration = Duration::from_mins(5);
+/// How often a closed purge barrier is looked at again.
+const PURGE_INTERVAL: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("read template of binding {binding}")]
+    ReadTemplate { binding: Key, source: ApiError },
+    #[error("delete work {work}")]
+    DeleteWork { work: Key, source: ApiError },
+    #[error("release binding {binding}")]
+    Release { binding: Key, source: ApiError },
+    #[error("divide completions of binding {binding}: {source}")]
+    Completions {
+        binding: Key,
+        source: render::CompletionsError,
+    },
+    #[error("sync works of binding {binding}: {message}")]
+    Works {
+        binding: Key,
+        message: String,
+        terminal: bool,
+        conflict: bool,
+    },
+}
+
+impl ReconcileError for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::ReadTemplate { source, .. } => source.reason(),
+            Self::DeleteWork { .. } => "DeleteWorkFailed",
+            Self::Release { .. } => "ReleaseFailed",
+            Self::Completions { .. } => "CompletionsFailed",
+            Self::Works { .. } => "SyncWorkFailed",
+        }
+    }
+
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::Completions { .. } => true,
+            Self::Works { terminal, .. } => *terminal,
+            _ => false,
+        }
+    }
+
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Release { source, .. } => source.is_conflict(),
+            Self::Works { conflict, .. } => *conflict,
+            _ => false,
+        }
+    }
+}
+
+struct Context {
+    world: Arc<World>,
+    events: Arc<Source>,
+}
+
+/// Subscribes to the stores; the future runs the workers.
+pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'static, ()> {
+    let name = if B::IS_NAMESPACED {
+        "binding-controller"
+    } else {
+        "cluster-resource-binding-controller"
+    };
+    let queue = Queue::new();
+    wake::subscribe::<B>(world, &queue);
+    let controller = Controller {
+        name,
+        queue,
+        workers,
+        metrics: Arc::clone(&world.reconciles),
+    };
+    let context = Arc::new(Context {
+        world: Arc::clone(world),
+        events: Source::new(&world.recorder, name),
+    });
+    let stop = world.stop.clone();
+    Box::pin(controller.run(
+        move |key: Key| {
+            let context = Arc::clone(&context);
+            async move { reconcile::<B>(&context, &key).await }
+        },
+        stop,
+    ))
+}
+
+async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
+    let world = &context.world;
+    let Some(binding) = B::store(world).get(key) else {
+        return Ok(Action::AwaitChange);
+    };
+    let works = binding.permanent_id().map_or_else(Vec::new, |id| {
+        world.works.by_index(world.works_by_binding, id)
+    });
+    if binding.meta().deletion_timestamp.is_some() {
+        return release(context, &*binding, &works).await;
+    }
+    remove_orphans(context, &*binding, &works).await?;
+    if is_barred(world, &*binding, &works) {
+        return Ok(Action::Requeue(PURGE_INTERVAL));
+    }
+
+    let (gvk, template_key) = template_of(&binding.spec().resource);
+    let template = world
+        .template(&gvk, &template_key)
+        .await
+        .map_err(|source| Error::ReadTemplate {
+            binding: key.clone(),
+            source,
+        })?;
+    // A template of another uid is a later one of that name; the binding goes with its owner.
+    let Some(template) =
+        template.filter(|template| template.metadata.uid == binding.spec().resource.uid)
+    else {
+        return Ok(Action::AwaitChange);
+    };
+    let template = to_value(&template);
+    let synced = works::sync(context, &*binding, &template).await;
+    report(context, &*binding, &synced);
+    synced.map(|_| Action::AwaitChange)
+}
+
+/// Deletes the Works of a terminating binding and lets it go. The Works' own finalizers clean the members.
+async fn release<B: Bindings>(
+    context: &Context,
+    binding: &B,
+    works: &[Arc<Work>],
+) -> Result<Action, Error> {
+    for work in works {
+        delete_work(&context.world, work).await?;
+    }
+    let key = binding.key();
+    let api = B::api(&context.world, key.namespace.as_deref());
+    write::remove_finalizer(&api, B::store(&context.world), binding, B::FINALIZER)
+        .await
+        .map_err(|source| Error::Release {
+            binding: key,
+            source,
+        })?;
+    Ok(Action::AwaitChange)
+}
+
+async fn remove_orphans<B: Bindings>(
+    context: &Context,
+    binding: &B,
+    works: &[Arc<Work>],
+) -> Result<(), Error> {
+    let mut failed = None;
+    for orphan in render::orphans(
+        binding.spec(),
+        works.iter().map(AsRef::as_ref),
+        &mut NoTrace,
+    ) {
+        if let Err(error) = delete_work(&context.world, orphan).await {
+            failed = Some(error);
+        }
+    }
+    let Some(error) = failed else { return Ok(()) };
+    context.events.warning(
+        write::reference(binding),
+        reasons::CLEANUP_WORK_FAILED,
+        describe(&error),
+    );
+    Err(error)
+}
+
+async fn delete_work(world: &World, work: &Work) -> Result<(), Error> {
+    if work.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let api: Api<Work> = Api::namespaced(world.client(), &work.namespace().unwrap_or_default());
+    write::delete(&api, work)
+        .await
+        .map_err(|source| Error::DeleteWork {
+            work: Key::of_meta(&work.metadata),
+            source,
+        })
+}
+
+fn is_barred<B: Bindings>(world: &World, binding: &B, works: &[Arc<Work>]) -> bool {
+    let is_reachable = |cluster: &str| {
+        world
+            .clusters
+            .get(&Key::cluster_scoped(cluster))
+            .is_some_and(|cluster| cluster.is_ready())
+    };
+    render::purge_barrier(
+        binding.spec(),
+        works.iter().map(AsRef::as_ref),
+        is_reachable,
+        PURGE_LIMIT,
+        &Time(jiff::Timestamp::now()),
+    )
+    .is_some_and(|barrier| barrier.is_closed())
+}
+
+/// Tells binding and template what came of the pass; success only when something was written.
+fn report<B: Bindings>(context: &Context, binding: &B, synced: &Result<bool, Error>) {
+    let about = [
+        write::reference(binding),
+        write::template_reference(&binding.spec().resource),
+    ];
+    match synced {
+        Ok(false) => {}
+        Ok(true) => {
+            let [of_binding, _] = about;
+            context.events.normal(
+                of_binding,
+                reasons::SYNC_WORK_SUCCEED,
+                events::sync_work_succeed(binding),
+            );
+        }
+        Err(error) if error.is_conflict() => {}
+        Err(error) => {
+            for object in about {
+                context
+                    .events
+                    .warning(object, reasons::SYNC_WORK_FAILED, describe(error));
+            }
+        }
+    }
+}
+
+/// The text for users: what failed, without our own framing.
+fn describe(error: &Error) -> String {
+    match error {
+        Error::Works { message, .. } => message.clone(),
+        Error::Completions { source, .. } => source.to_string(),
+        Error::ReadTemplate { source, .. }
+        | Error::DeleteWork { source, .. }
+        | Error::Release { source, .. } => {
+            format!("{error}: {source}")
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Which changes concern which bindings.
+
+use std::sync::Arc;
+
+use crds::{
+    cluster::Cluster,
+    object::Key,
+    policy::OverrideSpec,
+    work::{Binding, Work},
+};
+use kube::ResourceExt;
+use propagation::{matching::Subject, overrides};
+use runtime::{Change, Queue, queue::Priority};
+
+use crate::world::{Bindings, World, template_of};
+
+pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
+    let to = Arc::clone(queue);
+    B::store(world).subscribe(move |change| match change {
+        Change::Added { new, initial } => {
+            to.add_with(
+                Binding::key(&***new),
+                if *initial {
+                    Priority::Low
+                } else {
+                    Priority::Normal
+                },
+            );
+        }
+        Change::Updated { old, new } if is_relevant(&***old, &***new) => {
+            to.add(Binding::key(&***new))
+        }
+        _ => {}
+    });
+
+    // A Work that goes, by hand or because an execution space went, is made again if the binding still wants it.
+    let to = Arc::clone(queue);
+    world.works.subscribe(move |change| {
+        if let Change::Deleted { old } = change
+            && let Some(key) = binding_of::<B>(old)
+        {
+            to.add(key);
+        }
+    });
+
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.cluster_overrides.subscribe(move |change| {
+        if let Some(world) = weak.upgrade() {
+            override_changed::<B, _>(&world, &to, change, |policy| (None, &policy.spec));
+        }
+    });
+    if B::IS_NAMESPACED {
+        let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+        world.overrides.subscribe(move |change| {
+            if let Some(world) = weak.upgrade() {
+                override_changed::<B, _>(&world, &to, change, |policy| {
+                    (policy.metadata.namespace.as_deref(), &policy.spec)
+                });
+            }
+        });
+    }
+
+    // Overrides select clusters by labels and fields, and a binding may name a cluster before it exists.
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.clusters.subscribe(move |change| {
+        let cluster = match change {
+            Change::Added {
+                new,
+                initial: false,
+            } => new,
+            Change::Updated { old, new } if looks_differ(old, new) => new,
+            _ => return,
+        };
+        let Some(world) = weak.upgrade() else { return };
+        let name = cluster.name_any();
+        for binding in B::store(&world).list() {
+            if propagation::render::expected_clusters(binding.spec()).contains(&name) {
+                to.add_with(Binding::key(&*binding), Priority::Low);
+            }
+        }
+    });
+}
+
+/// Whether a binding's change can change its Works: its status cannot.
+fn is_relevant<B: Binding>(old: &B, new: &B) -> bool {
+    old.meta().generation != new.meta().generation
+        || old.permanent_id() != new.permanent_id()
+        || old.meta().deletion_timestamp != new.meta().deletion_timestamp
+        || old.uid() != new.uid()
+}
+
+fn looks_differ(old: &Cluster, new: &Cluster) -> bool {
+    let look = |cluster: &Cluster| {
+        (
+            cluster.metadata.labels.clone(),
+            cluster.spec.provider.clone(),
+            cluster.spec.region.clone(),
+            cluster.spec.zones.clone(),
+            cluster.spec.zone.clone(),
+        )
+    };
+    look(old) != look(new)
+}
+
+fn binding_of<B: Binding>(work: &Work) -> Option<Key> {
+    let annotation = |key: &str| work.annotations().get(key).cloned();
+    let name = annotation(B::NAME_ANNOTATION)?;
+    let namespace = match B::NAMESPACE_ANNOTATION {
+        Some(key) => Some(annotation(key)?),
+        None => None,
+    };
+    Some(Key { namespace, name })
+}
+
+fn override_changed<B: Bindings, P: ResourceExt>(
+    world: &World,
+    queue: &Queue<Key>,
+    change: &Change<'_, P>,
+    parts: impl Fn(&P) -> (Option<&str>, &OverrideSpec),
+) {
+    // At the start every binding is looked at anyway.
+    if let Change::Added { initial: true, .. } = change {
+        return;
+    }
+    if let Change::Updated { old, new } = change
+        && old.meta().generation == new.meta().generation
+        && old.annotations() == new.annotations()
+    {
+        return;
+    }
+    let versions: Vec<_> = [Some(change.object()), change.old()]
+        .into_iter()
+        .flatten()
+        .collect();
+    for binding in B::store(world).list() {
+        let resource = &binding.spec().resource;
+        let concerned = versions.iter().any(|policy| {
+            let (namespace, spec) = parts(policy);
+            (namespace.is_none() || namespace == resource.namespace.as_deref())
+                && may_name(spec, &resource.api_version, &resource.kind)
+                && subject(world, &*binding)
+                    .is_none_or(|subject| overrides::concerns(spec, &subject))
+        });
+        if concerned {
+            queue.add_with(Binding::key(&*binding), Priority::Low);
+        }
+    }
+}
+
+/// The cheap half of the question, before the template is looked up.
+fn may_name(spec: &OverrideSpec, api_version: &str, kind: &str) -> bool {
+    spec.resource_selectors.as_ref().is_none_or(|selectors| {
+        selectors.is_empty()
+            || selectors
+                .iter()
+                .any(|selector| selector.api_version == api_version && selector.kind == kind)
+    })
+}
+
+/// What selectors see of the template; `None` when it is not known, and then anything may concern it.
+fn subject<B: Binding>(world: &World, binding: &B) -> Option<Subject> {
+    let resource = &binding.spec().resource;
+    let (gvk, key) = template_of(resource);
+    let template = world.templates.object(&gvk, &key)?;
+    Some(Subject {
+        api_version: resource.api_version.clone(),
+        kind: resource.kind.clone(),
+        namespace: resource.namespace.clone().unwrap_or_default(),
+        name: resource.name.clone(),
+        labels: template.labels().clone(),
+    })
+}

@@ -1,0 +1,229 @@
+//! Renders and writes the Works of one binding, a cluster at a time and all clusters side by side.
+
+use std::sync::Arc;
+
+use crds::{
+    cluster::Cluster,
+    object::Key,
+    policy::{ClusterOverridePolicy, OverridePolicy},
+    reasons,
+    work::{Binding, Work},
+};
+use futures::future::join_all;
+use kube::Api;
+use propagation::{
+    events, overrides,
+    render::{self, Draft, Gates, Place, Plan, RenderError, Target, Upsert, UpsertError},
+};
+use runtime::ApiError;
+use serde_json::Value;
+use trace::NoTrace;
+
+use super::{Context, Error};
+use crate::{
+    world::{Bindings, World},
+    write,
+};
+
+/// Why one cluster did not get its Work.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cluster {0} does not exist")]
+    NoCluster(String),
+    #[error("cluster {cluster}: {source}")]
+    Render {
+        cluster: String,
+        source: RenderError,
+    },
+    #[error("cluster {cluster}: {source}")]
+    Upsert {
+        cluster: String,
+        source: UpsertError,
+    },
+    #[error("cluster {cluster}: {source}")]
+    Write { cluster: String, source: ApiError },
+}
+
+impl Failure {
+    fn is_terminal(&self) -> bool {
+        match self {
+            Self::NoCluster(_) | Self::Render { .. } => true,
+            Self::Upsert { source, .. } => source.is_terminal(),
+            Self::Write { .. } => false,
+        }
+    }
+
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Upsert { source, .. } => matches!(source, UpsertError::Terminating { .. }),
+            Self::Write { source, .. } => source.is_conflict() || source.is_already_exists(),
+            _ => false,
+        }
+    }
+}
+
+/// The override policies that may concern a template, alive as long as they are looked at.
+pub(crate) struct Overrides {
+    cluster: Vec<Arc<ClusterOverridePolicy>>,
+    namespaced: Vec<Arc<OverridePolicy>>,
+}
+
+impl Overrides {
+    /// Those of the control plane, and of the namespace if there is one.
+    pub(crate) fn of(world: &World, namespace: Option<&str>) -> Self {
+        let mut namespaced = Vec::new();
+        if let Some(namespace) = namespace {
+            namespaced = world.overrides.list();
+            namespaced.retain(|policy| policy.metadata.namespace.as_deref() == Some(namespace));
+        }
+        Self {
+            cluster: world.cluster_overrides.list(),
+            namespaced,
+        }
+    }
+
+    pub(crate) fn cluster_policies(&self) -> Vec<overrides::Policy<'_>> {
+        self.cluster
+            .iter()
+            .map(|policy| overrides::Policy::from(&**policy))
+            .collect()
+    }
+
+    pub(crate) fn policies(&self) -> Vec<overrides::Policy<'_>> {
+        self.namespaced
+            .iter()
+            .map(|policy| overrides::Policy::from(&**policy))
+            .collect()
+    }
+}
+
+/// Brings every Work of the binding up to date; returns whether anything was written.
+pub(super) async fn sync<B: Bindings>(
+    context: &Context,
+    binding: &B,
+    template: &Value,
+) -> Result<bool, Error> {
+    let world = &context.world;
+    let key = Binding::key(binding);
+    let plan = Plan::new(binding, template, Gates::default(), &mut NoTrace).map_err(|source| {
+        Error::Completions {
+            binding: key.clone(),
+            source,
+        }
+    })?;
+    let found = Overrides::of(world, binding.spec().resource.namespace.as_deref());
+    let (cluster_overrides, namespaced) = (found.cluster_policies(), found.policies());
+
+    let outcomes = join_all(plan.targets.iter().map(|target| {
+        let draft = draft(context, &plan, target, &cluster_overrides, &namespaced);
+        async move { upsert(world, &target.cluster, draft?).await }
+    }))
+    .await;
+
+    let mut written = false;
+    let mut failures = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(wrote) => written |= wrote,
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() {
+        return Ok(written);
+    }
+    let terminal = failures.iter().all(Failure::is_terminal);
+    let conflict = failures.iter().all(Failure::is_conflict);
+    let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    let message = propagation::execution::conditions::joined(&texts);
+    Err(Error::Works {
+        binding: key,
+        message,
+        terminal,
+        conflict,
+    })
+}
+
+fn draft<B: Bindings>(
+    context: &Context,
+    plan: &Plan<'_, B>,
+    target: &Target,
+    cluster_overrides: &[overrides::Policy<'_>],
+    namespaced: &[overrides::Policy<'_>],
+) -> Result<Draft, Failure> {
+    let world = &context.world;
+    let cluster: Arc<Cluster> = world
+        .clusters
+        .get(&Key::cluster_scoped(&target.cluster))
+        .ok_or_else(|| Failure::NoCluster(target.cluster.clone()))?;
+    let place = Place {
+        target,
+        cluster: &cluster,
+        cluster_overrides,
+        overrides: namespaced,
+        interpreter: &world.interpreter,
+    };
+    render::render(plan, place, &mut NoTrace).map_err(|source| {
+        if let Some(error) = source.override_error() {
+            let about = write::template_reference(&plan.binding.spec().resource);
+            let text = events::apply_override_policy_failed(
+                &error.policy,
+                &target.cluster,
+                &error.to_string(),
+            );
+            context
+                .events
+                .warning(about, reasons::APPLY_OVERRIDE_POLICY_FAILED, text);
+        }
+        Failure::Render {
+            cluster: target.cluster.clone(),
+            source,
+        }
+    })
+}
+
+async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Failure> {
+    let key = draft.key();
+    upsert_draft(world, &key, draft)
+        .await
+        .map_err(|error| match error {
+            DraftError::Upsert(source) => Failure::Upsert {
+                cluster: cluster.into(),
+                source,
+            },
+            DraftError::Write(source) => Failure::Write {
+                cluster: cluster.into(),
+                source,
+            },
+        })
+}
+
+/// Why a Work could not be brought to what was rendered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DraftError {
+    #[error(transparent)]
+    Upsert(#[from] UpsertError),
+    #[error(transparent)]
+    Write(#[from] ApiError),
+}
+
+/// Creates or updates the Work of a draft; returns whether anything was written.
+pub(crate) async fn upsert_draft(
+    world: &World,
+    key: &Key,
+    draft: Draft,
+) -> Result<bool, DraftError> {
+    let existing = world.works.get(key);
+    let api: Api<Work> =
+        Api::namespaced(world.client(), key.namespace.as_deref().unwrap_or_default());
+    let fresh_id = uuid::Uuid::new_v4().to_string();
+    match (draft.upsert(existing.as_deref(), &fresh_id)?, existing) {
+        (Upsert::Unchanged, _) => Ok(false),
+        (Upsert::Update(work), Some(existing)) => {
+            Ok(write::update(&api, &world.works, &existing, &work).await?)
+        }
+        (Upsert::Create(work) | Upsert::Update(work), _) => {
+            write::create(&api, &world.works, &work).await?;
+            Ok(true)
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Cleans the member after a Work that goes, then lets the Work go.
+
+use crds::{cluster::Cluster, keys::finalizers::EXECUTION_CONTROLLER, object::Key, work::Work};
+use kube::api::{DeleteParams, DynamicObject, PostParams, Preconditions};
+use propagation::execution::{self, DeletePlan, ReleasePlan};
+use runtime::{Action, ApiError, error::call};
+use serde_json::Value;
+use trace::NoTrace;
+
+use super::{
+    Context, Error, MemberRef,
+    apply::ManifestError,
+    is_ready,
+    observe::{ObserveError, place},
+    works_api,
+};
+use crate::write;
+
+pub(super) async fn remove(
+    context: &Context,
+    work: &Work,
+    name: &str,
+    cluster: Option<&Cluster>,
+) -> Result<Action, Error> {
+    if !work
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|finalizer| finalizer == EXECUTION_CONTROLLER)
+    {
+        return Ok(Action::AwaitChange);
+    }
+    let leaving = cluster.is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some());
+    match context.world.members.member(name) {
+        Some(member) if is_ready(cluster) => {
+            for manifest in &execution::manifests(work) {
+                clean(context, work, manifest, &member)
+                    .await
+                    .map_err(|error| Error::Remove {
+                        work: Key::of_meta(&work.metadata),
+                        cluster: name.into(),
+                        message: error.to_string(),
+                    })?;
+            }
+        }
+        // A cluster that leaves the fleet and does not answer keeps its objects; leaving must not hang on it.
+        _ if leaving => {}
+        // Its readiness wakes its Works.
+        _ => return Ok(Action::AwaitChange),
+    }
+    write::remove_finalizer(
+        &works_api(&context.world, work),
+        &context.world.works,
+        work,
+        EXECUTION_CONTROLLER,
+    )
+    .await
+    .map_err(|source| Error::Release {
+        work: Key::of_meta(&work.metadata),
+        source,
+    })?;
+    Ok(Action::AwaitChange)
+}
+
+async fn clean(
+    context: &Context,
+    work: &Work,
+    manifest: &Value,
+    member: MemberRef<'_>,
+) -> Result<(), ManifestError> {
+    let place = match place(context, member, manifest).await {
+        // Where the kind is not served there are no objects of it, provided that the member told everything it serves.
+        Err(ObserveError::NoKind { complete: true, .. }) => return Ok(()),
+        found => found?,
+    };
+    let key = Key::of_meta(&work.metadata);
+    // Read live: a deletion is decided on what the member has, not on what we last heard of it.
+    let observed = place.live().await?;
+    if work.spec.preserve_resources_on_deletion == Some(true) {
+        let plan = execution::release_plan(
+            manifest,
+            &key,
+            observed.as_ref(),
+            &context.world.interpreter,
+            &mut NoTrace,
+        )?;
+        if let ReleasePlan::Update(object) = plan {
+            let object: DynamicObject = serde_json::from_value(object)?;
+            call(
+                place
+                    .api
+                    .replace(&place.key.name, &PostParams::default(), &object),
+            )
+            .await?;
+        }
+        return Ok(());
+    }
+    if let DeletePlan::Delete {
+        uid,
+        resource_version,
+    } = execution::delete_plan(&key, observed.as_ref(), &mut NoTrace)
+    {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid,
+                resource_version,
+            }),
+            ..DeleteParams::background()
+        };
+        match call(place.api.delete(&place.key.name, &params)).await {
+            Err(error) if !ApiError::is_not_found(&error) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}

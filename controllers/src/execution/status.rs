@@ -1,0 +1,185 @@
+//! What a Work says about its delivery and about the objects in the member: one write per pass, and only if it changes.
+
+use crds::{
+    conditions::{self, status::TRUE, work as texts},
+    object::Key,
+    reasons,
+    work::{ResourceHealth, Work, WorkStatus},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use propagation::{
+    events,
+    execution::{self, conditions as built},
+};
+use runtime::Action;
+use serde_json::Value;
+
+use super::{
+    Context, Error, MemberRef,
+    apply::{Applied, ManifestError},
+    observe::place,
+    works_api,
+};
+use crate::write;
+
+/// Reports a pass that applied the manifests.
+pub(super) async fn applied(
+    context: &Context,
+    work: &Work,
+    manifests: &[Value],
+    outcomes: &[Result<Applied, ManifestError>],
+) -> Result<(), Error> {
+    let errors: Vec<String> = outcomes
+        .iter()
+        .filter_map(|outcome| Some(outcome.as_ref().err()?.to_string()))
+        .collect();
+    let now = Time(jiff::Timestamp::now());
+    let mut status = work.status.clone().unwrap_or_default();
+    set_dispatching(context, work, &mut status, false, &now);
+
+    let recreated = outcomes.iter().flatten().any(|outcome| outcome.created)
+        && conditions::is_true(&status.conditions, texts::APPLIED)
+        && !status.manifest_statuses.is_empty();
+    let condition = if recreated && errors.is_empty() {
+        built::recreated(None, work.metadata.generation)
+    } else {
+        built::applied(manifests.len(), &errors, work.metadata.generation)
+    };
+    if !says_the_same(&status.conditions, &condition, outcomes) {
+        conditions::set_condition(&mut status.conditions, condition, &now);
+    }
+    for (ordinal, outcome) in outcomes.iter().enumerate() {
+        if let Ok(applied) = outcome {
+            reflect(
+                context,
+                work,
+                &mut status,
+                manifests,
+                ordinal,
+                &applied.object,
+            );
+        }
+    }
+    patch(context, work, status).await
+}
+
+/// A Work that was applied by re-creating keeps saying so until it is applied for another reason.
+fn says_the_same(
+    present: &[Condition],
+    new: &Condition,
+    outcomes: &[Result<Applied, ManifestError>],
+) -> bool {
+    let wrote = outcomes.iter().flatten().any(|outcome| outcome.written);
+    conditions::find(present, texts::APPLIED).is_some_and(|present| {
+        !wrote
+            && present.status == TRUE
+            && new.status == TRUE
+            && present.observed_generation == new.observed_generation
+    })
+}
+
+/// Reports a Work whose dispatching is suspended: what was applied before is still looked at.
+pub(super) async fn suspended(
+    context: &Context,
+    work: &Work,
+    member: MemberRef<'_>,
+) -> Result<Action, Error> {
+    let now = Time(jiff::Timestamp::now());
+    let mut status = work.status.clone().unwrap_or_default();
+    set_dispatching(context, work, &mut status, true, &now);
+    if conditions::is_true(&status.conditions, texts::APPLIED) {
+        let manifests = execution::manifests(work);
+        for (ordinal, manifest) in manifests.iter().enumerate() {
+            let Ok(place) = place(context, member, manifest).await else {
+                continue;
+            };
+            if place.is_pending() {
+                continue;
+            }
+            if let Ok(Some(object)) = place.observed().await {
+                reflect(context, work, &mut status, &manifests, ordinal, &object);
+            }
+        }
+    }
+    patch(context, work, status).await?;
+    Ok(Action::AwaitChange)
+}
+
+fn set_dispatching(
+    context: &Context,
+    work: &Work,
+    status: &mut WorkStatus,
+    suspended: bool,
+    now: &Time,
+) {
+    let condition = built::dispatching(suspended);
+    let present = conditions::find(&status.conditions, texts::DISPATCHING);
+    if present.is_some_and(|present| present.status == condition.status) {
+        return;
+    }
+    if present.is_some() || suspended {
+        context.events.normal(
+            write::reference(work),
+            reasons::WORK_DISPATCHING,
+            condition.message.clone(),
+        );
+    }
+    conditions::set_condition(&mut status.conditions, condition, now);
+}
+
+/// Puts state and health of one object into the status.
+fn reflect(
+    context: &Context,
+    work: &Work,
+    status: &mut WorkStatus,
+    manifests: &[Value],
+    ordinal: usize,
+    object: &Value,
+) {
+    let (kind, key) = (crds::object::kind(object), Key::of(object));
+    let warn = |reason, text| context.events.warning(write::reference(work), reason, text);
+    let reflected = match context.world.interpreter.reflect_status(object) {
+        Ok(reflected) => reflected,
+        Err(error) => {
+            warn(
+                reasons::REFLECT_STATUS_FAILED,
+                events::reflect_status_failed(kind, &key, &error.to_string()),
+            );
+            return;
+        }
+    };
+    let health = match context.world.interpreter.health(object) {
+        Ok(health) => health.unwrap_or(ResourceHealth::Healthy),
+        Err(error) => {
+            warn(
+                reasons::INTERPRET_HEALTH_FAILED,
+                events::interpret_health_failed(kind, &key, &error.to_string()),
+            );
+            ResourceHealth::Unknown
+        }
+    };
+    built::set_manifest_status(
+        &mut status.manifest_statuses,
+        manifests,
+        ordinal,
+        reflected,
+        health,
+    );
+}
+
+async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<(), Error> {
+    let mut reported = work.clone();
+    reported.status = Some(status);
+    write::update_status(
+        &works_api(&context.world, work),
+        &context.world.works,
+        work,
+        &reported,
+    )
+    .await
+    .map(drop)
+    .map_err(|source| Error::PatchStatus {
+        work: Key::of_meta(&work.metadata),
+        source,
+    })
+}

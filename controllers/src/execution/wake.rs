@@ -1,0 +1,118 @@
+//! Which changes concern which Works.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{
+    names,
+    object::{Gvk, Key},
+    work::Work,
+};
+use kube::{ResourceExt, api::DynamicObject};
+use runtime::{Change, queue::Priority};
+
+use super::{is_ready, lanes::Lanes};
+use crate::world::World;
+
+/// Changes of a member object come in bursts, while its pods start; this long a burst is gathered into one pass.
+const GATHER: Duration = Duration::from_millis(25);
+
+pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
+    let to = Arc::clone(lanes);
+    world.works.subscribe(move |change| match change {
+        Change::Added { new, initial } => {
+            let key = Key::of_meta(&new.metadata);
+            to.of(&key).add_with(
+                key,
+                if *initial {
+                    Priority::Low
+                } else {
+                    Priority::Normal
+                },
+            );
+        }
+        Change::Updated { old, new } if is_relevant(old, new) => {
+            let key = Key::of_meta(&new.metadata);
+            to.of(&key).add(key);
+        }
+        _ => {}
+    });
+
+    let to = Arc::clone(lanes);
+    world.members.on_object(move |cluster, _, change| {
+        if let Some(key) = work_of(cluster, change.object()) {
+            let queue = to.of(&key);
+            match change {
+                // The first list is covered by the hook below, which follows it.
+                Change::Added { initial: true, .. } => {}
+                Change::Deleted { .. } => queue.add(key),
+                _ => queue.add_after(key, GATHER),
+            }
+        }
+    });
+
+    let (to, weak) = (Arc::clone(lanes), Arc::downgrade(world));
+    world.members.on_kind_synced(move |cluster, gvk| {
+        if let Some(world) = weak.upgrade() {
+            wake_all(&world, &to, cluster, |work| carries(work, gvk));
+        }
+    });
+
+    let (to, weak) = (Arc::clone(lanes), Arc::downgrade(world));
+    world.members.on_connected(move |cluster| {
+        if let Some(world) = weak.upgrade() {
+            wake_all(&world, &to, cluster, |_| true);
+        }
+    });
+
+    let (to, weak) = (Arc::clone(lanes), Arc::downgrade(world));
+    world.clusters.subscribe(move |change| {
+        let Some(world) = weak.upgrade() else { return };
+        let before = change.old();
+        let now = (!change.is_deletion()).then(|| change.object());
+        let is_leaving = |cluster: Option<&Arc<crds::cluster::Cluster>>| {
+            cluster.is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
+        };
+        let turned_ready = is_ready(now.map(AsRef::as_ref)) && !is_ready(before.map(AsRef::as_ref));
+        // A cluster that begins to leave, or is gone, releases the Works that waited for it.
+        let left = change.is_deletion() || is_leaving(now) && !is_leaving(before);
+        if turned_ready || left {
+            wake_all(&world, &to, &change.object().name_any(), |_| true);
+        }
+    });
+}
+
+fn is_relevant(old: &Work, new: &Work) -> bool {
+    old.metadata.generation != new.metadata.generation
+        || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
+        || old.metadata.uid != new.metadata.uid
+}
+
+fn wake_all(world: &World, lanes: &Lanes, cluster: &str, which: impl Fn(&Work) -> bool) {
+    let queue = lanes.lane(cluster);
+    // What has failed meanwhile starts over without its back-off.
+    queue.recover(|_| true);
+    for work in world.works.by_index(
+        world.works_by_namespace,
+        &names::execution_namespace(cluster),
+    ) {
+        if which(&work) {
+            queue.add_with(Key::of_meta(&work.metadata), Priority::Low);
+        }
+    }
+}
+
+fn carries(work: &Work, gvk: &Gvk) -> bool {
+    work.spec
+        .workload
+        .manifests
+        .iter()
+        .any(|manifest| Gvk::of(manifest) == *gvk)
+}
+
+/// The Work that a member object says it comes from, provided that it is one for this member.
+fn work_of(cluster: &str, object: &DynamicObject) -> Option<Key> {
+    let annotations = object.annotations();
+    let namespace = annotations.get(crds::keys::WORK_NAMESPACE)?;
+    let name = annotations.get(crds::keys::WORK_NAME)?;
+    (*namespace == names::execution_namespace(cluster)).then(|| Key::new(namespace, name))
+}

@@ -1,0 +1,159 @@
+//! Writes to the control plane: only differences, with an optimistic lock, and seen in the store at once.
+
+use std::fmt::Debug;
+
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use propagation::diff;
+use runtime::{ApiError, Store, error::call};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+/// A kind of ours that can be written.
+pub trait Written:
+    Resource<DynamicType = ()> + ResourceExt + Clone + Debug + Serialize + DeserializeOwned + 'static
+{
+}
+
+impl<K> Written for K where
+    K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + 'static
+{
+}
+
+/// Creates the object and puts the answer into the store.
+pub async fn create<K: Written>(api: &Api<K>, store: &Store<K>, object: &K) -> Result<K, ApiError> {
+    let created = call(api.create(&PostParams::default(), object)).await?;
+    store.observe_reply(created.clone());
+    Ok(created)
+}
+
+/// Writes what differs between the two outside of the status; returns whether anything did.
+///
+/// Fails with a conflict if the object is not any more as `old` says.
+pub async fn update<K: Written>(
+    api: &Api<K>,
+    store: &Store<K>,
+    old: &K,
+    new: &K,
+) -> Result<bool, ApiError> {
+    let Some(mut patch) = diff::between(old, new) else {
+        return Ok(false);
+    };
+    if let Value::Object(patch) = &mut patch {
+        patch.remove("status");
+        if patch.is_empty() {
+            return Ok(false);
+        }
+    }
+    lock(&mut patch, old);
+    let name = old.name_any();
+    let reply = call(api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+    store.observe_reply(reply);
+    Ok(true)
+}
+
+/// Writes what differs between the two in the status; returns whether anything did.
+///
+/// Fails with a conflict if the object is not any more as `old` says.
+pub async fn update_status<K: Written>(
+    api: &Api<K>,
+    store: &Store<K>,
+    old: &K,
+    new: &K,
+) -> Result<bool, ApiError> {
+    let Some(status) =
+        diff::between(old, new).and_then(|mut patch| patch.get_mut("status").map(Value::take))
+    else {
+        return Ok(false);
+    };
+    let mut patch = json!({ "status": status });
+    lock(&mut patch, old);
+    patch_status(api, store, &old.name_any(), &patch).await?;
+    Ok(true)
+}
+
+/// Sends a patch of the status subresource and puts the answer into the store.
+pub async fn patch_status<K: Written>(
+    api: &Api<K>,
+    store: &Store<K>,
+    name: &str,
+    patch: &Value,
+) -> Result<(), ApiError> {
+    let params = PatchParams::default();
+    let reply = call(api.patch_status(name, &params, &Patch::Merge(patch))).await?;
+    store.observe_reply(reply);
+    Ok(())
+}
+
+fn lock<K: Written>(patch: &mut Value, old: &K) {
+    if let Some(version) = old.resource_version() {
+        patch["metadata"]["resourceVersion"] = version.into();
+    }
+}
+
+/// Deletes exactly the object that was read; one that is gone already is fine.
+pub async fn delete<K: Written>(api: &Api<K>, object: &K) -> Result<(), ApiError> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::background()
+    };
+    match call(api.delete(&object.name_any(), &params)).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a finalizer off an object that is being deleted; one that is gone already is fine.
+pub async fn remove_finalizer<K: Written>(
+    api: &Api<K>,
+    store: &Store<K>,
+    object: &K,
+    finalizer: &str,
+) -> Result<(), ApiError> {
+    if !object
+        .finalizers()
+        .iter()
+        .any(|present| present == finalizer)
+    {
+        return Ok(());
+    }
+    let mut released = object.clone();
+    released
+        .finalizers_mut()
+        .retain(|present| present != finalizer);
+    match update(api, store, object, &released).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A reference to an object of ours, as events need it.
+pub fn reference<K: Written>(object: &K) -> k8s_openapi::api::core::v1::ObjectReference {
+    k8s_openapi::api::core::v1::ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(object.name_any()),
+        namespace: object.namespace(),
+        uid: object.uid(),
+        ..k8s_openapi::api::core::v1::ObjectReference::default()
+    }
+}
+
+/// A reference to the template of a binding.
+pub fn template_reference(
+    resource: &crds::work::ObjectReference,
+) -> k8s_openapi::api::core::v1::ObjectReference {
+    k8s_openapi::api::core::v1::ObjectReference {
+        api_version: Some(resource.api_version.clone()),
+        kind: Some(resource.kind.clone()),
+        name: Some(resource.name.clone()),
+        namespace: resource.namespace.clone(),
+        uid: resource.uid.clone(),
+        ..k8s_openapi::api::core::v1::ObjectReference::default()
+    }
+}
