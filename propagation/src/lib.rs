@@ -27,5 +27,7 @@ pub mod rebalance;
 pub mod render;
 pub mod skip;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 pub mod yaml;

@@ -146,13 +146,20 @@ fn best<'p, 'a>(subject: &Subject, policies: &'p [Policy<'a>]) -> Option<&'p Pol
     let rank = |policy: &Policy<'_>| (policy.priority(), policy.level(subject));
     policies
         .iter()
-        .filter(|policy| !policy.terminating && policy.level(subject) > Level::None)
+        .filter(|policy| !policy.terminating && is_in_reach(policy, subject))
+        .filter(|policy| policy.level(subject) > Level::None)
         .reduce(|best, policy| {
             let wins = rank(policy)
                 .cmp(&rank(best))
                 .then_with(|| best.reference.name.cmp(&policy.reference.name));
             if wins.is_gt() { policy } else { best }
         })
+}
+
+/// Whether the policy is cluster-scoped or of the object's namespace.
+fn is_in_reach(policy: &Policy<'_>, subject: &Subject) -> bool {
+    let namespace = &policy.reference.namespace;
+    namespace.is_empty() || *namespace == subject.namespace
 }
 
 /// What a policy lacks that was not chosen.
@@ -163,7 +170,7 @@ fn explain(
 ) -> (Option<Code>, String) {
     let namespace = &policy.reference.namespace;
     let level = policy.level(subject);
-    let (code, message) = if !namespace.is_empty() && *namespace != subject.namespace {
+    let (code, message) = if !is_in_reach(policy, subject) {
         (
             Code::WrongNamespace,
             format!("the policy is of namespace {namespace}"),
