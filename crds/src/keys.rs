@@ -217,3 +217,35 @@ pub mod taints {
     /// Somebody cordoned the cluster.
     pub const UNSCHEDULABLE: &str = "cluster.karmada.io/unschedulable";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_keys_contain_the_domain_after_a_dot() {
+        for (key, expected) in [
+            (WORK_NAME, true),
+            (PROPAGATION_POLICY_PERMANENT_ID, true),
+            (SKIP_AUTO_PROPAGATION, false),
+            // No dot before the domain: as on the wire, such keys count as the user's.
+            (MANAGED, false),
+            ("app.kubernetes.io/name", false),
+        ] {
+            assert_eq!(is_own(key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn reserved_namespaces() {
+        for (namespace, expected) in [
+            ("karmada-system", true),
+            ("karmada-cluster", true),
+            ("karmada-es-m1", true),
+            ("karmada-systems", false),
+            ("default", false),
+        ] {
+            assert_eq!(namespaces::is_reserved(namespace), expected, "{namespace}");
+        }
+    }
+}

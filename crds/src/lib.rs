@@ -15,6 +15,11 @@
 //! assert_eq!(names::execution_namespace("member1"), "karmada-es-member1");
 //! ```
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments become descriptions, in which kinds and products stand as plain words"
+)]
+
 #[macro_use]
 mod kind;
 

@@ -86,7 +86,11 @@ impl Root {
             json!({
                 "apiVersion": { "type": "string", "description": "Group and version of this representation of the object." },
                 "kind": { "type": "string", "description": "The kind of the object." },
-                "metadata": { "type": "object" },
+                // The one property that a schema may declare of it besides generateName; without it no rule can blame it.
+                "metadata": {
+                    "type": "object",
+                    "properties": { "name": { "type": "string", "description": "The name of the object." } },
+                },
             }),
         );
         if !of.is_empty() {
@@ -137,6 +141,7 @@ impl Transform for Structural {
         drop_null_type(object);
         collapse_optional(object);
         collapse_variants(object);
+        forget_variants(object);
         if object.get("default") == Some(&Value::Null) {
             object.remove("default");
         }
@@ -166,7 +171,7 @@ fn drop_null_type(object: &mut Map<String, Value>) {
     }
 }
 
-/// `anyOf: [T, null]` becomes `T`; what the field itself says wins over what its type says.
+/// `anyOf: [T, null]` becomes `T`; what the field itself says wins over what its type says, but for the list of variants.
 fn collapse_optional(object: &mut Map<String, Value>) {
     let Some(Value::Array(branches)) = object.get("anyOf") else {
         return;
@@ -177,8 +182,16 @@ fn collapse_optional(object: &mut Map<String, Value>) {
     if null.get("type") != Some(&"null".into()) {
         return;
     }
-    let inner = inner.clone();
+    let mut inner = inner.clone();
     object.remove("anyOf");
+    if let (Some(Value::String(own)), Some(Value::String(of_type))) =
+        (object.get_mut("description"), inner.remove("description"))
+    {
+        for line in of_type.lines().filter(|line| line.starts_with("- ")) {
+            own.push('\n');
+            own.push_str(line);
+        }
+    }
     for (key, value) in inner {
         object.entry(key).or_insert(value);
     }
@@ -201,7 +214,10 @@ fn collapse_variants(object: &mut Map<String, Value>) {
         };
         values.push(name.as_str().into());
         if let Some(Value::String(text)) = branch.get("description") {
-            explained.push_str(&format!("\n- `{name}`: {}", unwrap_lines(text)));
+            explained.push_str("\n- `");
+            explained.push_str(name);
+            explained.push_str("`: ");
+            explained.push_str(&unwrap_lines(text));
         }
     }
     object.remove("oneOf");
@@ -213,6 +229,23 @@ fn collapse_variants(object: &mut Map<String, Value>) {
         .unwrap_or_default();
     let description = format!("{}{explained}", unwrap_lines(own));
     object.insert("description".into(), description.trim().into());
+}
+
+/// A field that takes only some values of its type explains only those.
+fn forget_variants(object: &mut Map<String, Value>) {
+    let (Some(Value::Array(values)), Some(Value::String(description))) =
+        (object.get("enum"), object.get("description"))
+    else {
+        return;
+    };
+    let is_possible = |line: &&str| match line.strip_prefix("- `").and_then(|it| it.split_once('`'))
+    {
+        Some((name, _)) => values.iter().any(|value| value == name),
+        None => true,
+    };
+    let kept: Vec<_> = description.lines().filter(is_possible).collect();
+    let kept = kept.join("\n");
+    object.insert("description".into(), kept.into());
 }
 
 /// Doc comments wrap at some column; readers of `kubectl explain` have their own. Lists and paragraphs stay.
@@ -229,6 +262,27 @@ fn unwrap_lines(text: &str) -> String {
         unwrapped.push_str(line);
     }
     unwrapped.trim().to_owned()
+}
+
+/// The schema of a type without the rules that compare values: for copies of what was checked at its source.
+///
+/// Who copies could do nothing about a value that the source let pass, so that the copy must not be refused.
+pub fn unchecked<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = T::json_schema(generator);
+    Structural.transform(&mut schema);
+    WithoutRules.transform(&mut schema);
+    schema
+}
+
+struct WithoutRules;
+
+impl Transform for WithoutRules {
+    fn transform(&mut self, schema: &mut Schema) {
+        for keyword in ["x-kubernetes-validations", "allOf", "oneOf", "not"] {
+            schema.remove(keyword);
+        }
+        transform_subschemas(self, schema);
+    }
 }
 
 /// An integer without a declared width.
@@ -364,4 +418,109 @@ pub fn plain_conditions(_: &mut SchemaGenerator) -> Schema {
 /// A reason in one word of at most 32 characters.
 pub fn short_reason(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 32, "pattern": REASON_PATTERN })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    /// A sample
+    /// over two lines.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase")]
+    struct Sample {
+        /// The colour.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("default" = "Red"))]
+        colour: Option<Colour>,
+        /// Only some colours.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(extend("enum" = ["Green"]))]
+        some: Option<Colour>,
+        /// A number.
+        count: Option<u32>,
+        /// A text.
+        text: String,
+    }
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    enum Colour {
+        /// Like blood.
+        Red,
+        /// Like grass.
+        Green,
+    }
+
+    fn sample() -> Value {
+        let mut root = Root::new("A kind.", &[Rule::new("true", "never").at(".spec")]);
+        root.property::<Sample>("spec", true);
+        root.finish()
+    }
+
+    #[test]
+    fn roots_have_rules_and_required_properties() {
+        let schema = sample();
+        assert_eq!(schema["description"], "A kind.");
+        assert_eq!(schema["required"], json!(["spec"]));
+        assert_eq!(
+            schema["x-kubernetes-validations"],
+            json!([{ "rule": "true", "message": "never", "fieldPath": ".spec" }])
+        );
+        assert_eq!(schema["properties"]["metadata"]["type"], "object");
+    }
+
+    #[test]
+    fn schemas_are_structural() {
+        assert_eq!(
+            sample()["properties"]["spec"],
+            json!({
+                "type": "object",
+                "description": "A sample over two lines.",
+                "required": ["text"],
+                "properties": {
+                    "colour": {
+                        "type": "string",
+                        "description": "The colour.\n- `Red`: Like blood.\n- `Green`: Like grass.",
+                        "enum": ["Red", "Green"],
+                        "default": "Red",
+                    },
+                    "some": {
+                        "type": "string",
+                        "description": "Only some colours.\n- `Green`: Like grass.",
+                        "enum": ["Green"],
+                    },
+                    "count": { "type": "integer", "minimum": 0, "description": "A number." },
+                    "text": { "type": "string", "description": "A text." },
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn unchecked_schemas_keep_shape_and_enums() {
+        let settings = SchemaSettings::default().with(|it| it.inline_subschemas = true);
+        let mut generator = settings.into_generator();
+        let checked = json_schema!({
+            "type": "object",
+            "properties": {
+                "key": { "type": "string", "enum": ["a"], "allOf": [{ "pattern": "x" }] },
+            },
+            "x-kubernetes-validations": [],
+        });
+        let mut schema = checked.clone();
+        WithoutRules.transform(&mut schema);
+        assert_eq!(
+            schema.to_value(),
+            json!({
+                "type": "object",
+                "properties": { "key": { "type": "string", "enum": ["a"] } },
+            })
+        );
+        let placement = unchecked::<crate::policy::Placement>(&mut generator).to_value();
+        let text = placement.to_string();
+        assert!(!text.contains("x-kubernetes-validations") && !text.contains("allOf"));
+        assert!(text.contains("Aggregated"));
+    }
 }

@@ -61,6 +61,7 @@ pub struct ClusterSpec {
 
     /// The URL of the cluster's API server, for example `https://10.0.0.10:6443`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = rules::api_endpoint()))]
     pub api_endpoint: Option<String>,
 
     /// The Secret with the credentials for the cluster: `token`, and `caBundle` with the certificate authority.
@@ -84,6 +85,7 @@ pub struct ClusterSpec {
     /// The proxy through which the cluster is reached, for example `socks5://10.0.0.1:1080`. The schemes are `http`, `https` and
     /// `socks5`.
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "proxyURL")]
+    #[schemars(extend("x-kubernetes-validations" = rules::proxy_url()))]
     pub proxy_url: Option<String>,
 
     /// Headers that are sent to the proxy. A comma separates several values of one header.
@@ -371,5 +373,147 @@ impl Cluster {
             .map_or(ApiEnablement::Unknown, |status| {
                 status.api_enablement(api_version, kind)
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn status(value: Value) -> ClusterStatus {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn apis_are_enabled_disabled_or_unknown() {
+        let with = |complete: Option<&str>| {
+            let conditions: Vec<_> = complete
+                .into_iter()
+                .map(|status| conditions::condition("CompleteAPIEnablements", status, "R", ""))
+                .collect();
+            status(json!({
+                "apiEnablements": [{
+                    "groupVersion": "apps/v1",
+                    "resources": [{ "name": "deployments", "kind": "Deployment" }],
+                }],
+                "conditions": conditions,
+            }))
+        };
+        for (complete, api_version, kind, expected) in [
+            (
+                Some("True"),
+                "apps/v1",
+                "Deployment",
+                ApiEnablement::Enabled,
+            ),
+            (
+                Some("False"),
+                "apps/v1",
+                "Deployment",
+                ApiEnablement::Enabled,
+            ),
+            (
+                Some("True"),
+                "apps/v1",
+                "StatefulSet",
+                ApiEnablement::Disabled,
+            ),
+            (
+                Some("True"),
+                "apps/v2",
+                "Deployment",
+                ApiEnablement::Disabled,
+            ),
+            (
+                Some("False"),
+                "apps/v1",
+                "StatefulSet",
+                ApiEnablement::Unknown,
+            ),
+            (Some("Unknown"), "v1", "Pod", ApiEnablement::Unknown),
+            (None, "v1", "Pod", ApiEnablement::Unknown),
+        ] {
+            assert_eq!(with(complete).api_enablement(api_version, kind), expected);
+        }
+        assert_eq!(
+            Cluster::default().api_enablement("v1", "Pod"),
+            ApiEnablement::Unknown
+        );
+    }
+
+    #[test]
+    fn ready_is_a_condition() {
+        assert!(!Cluster::default().is_ready());
+        for (value, expected) in [("True", true), ("False", false), ("Unknown", false)] {
+            let cluster = Cluster {
+                status: Some(ClusterStatus {
+                    conditions: vec![conditions::condition("Ready", value, "R", "")],
+                    ..ClusterStatus::default()
+                }),
+                ..Cluster::default()
+            };
+            assert_eq!(cluster.is_ready(), expected);
+        }
+    }
+
+    #[test]
+    fn canonical_specs_have_zones_and_dated_taints() {
+        let now: Time = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let mut spec: ClusterSpec = serde_json::from_value(json!({
+            "syncMode": "Push",
+            "zone": "a",
+            "taints": [
+                { "key": "k", "effect": "NoExecute" },
+                { "key": "k", "effect": "NoSchedule" },
+                { "key": "old", "effect": "NoExecute", "timeAdded": "2025-01-01T00:00:00Z" },
+            ],
+        }))
+        .unwrap();
+        assert!(spec.canonicalise(&now));
+        assert!(!spec.canonicalise(&now));
+        assert_eq!(
+            serde_json::to_value(&spec).unwrap(),
+            json!({
+                "syncMode": "Push",
+                "zones": ["a"],
+                "taints": [
+                    { "key": "k", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z" },
+                    { "key": "k", "effect": "NoSchedule" },
+                    { "key": "old", "effect": "NoExecute", "timeAdded": "2025-01-01T00:00:00Z" },
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn both_zone_and_zones_are_left_for_validation() {
+        let now: Time = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        let mut spec: ClusterSpec =
+            serde_json::from_value(json!({ "syncMode": "Pull", "zone": "a", "zones": ["b"] }))
+                .unwrap();
+        assert!(!spec.canonicalise(&now));
+        assert_eq!(spec.zone.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn fields_with_odd_names_survive() {
+        let wire = json!({
+            "apiVersion": "cluster.karmada.io/internal",
+            "kind": "Cluster",
+            "metadata": { "name": "m1" },
+            "spec": {
+                "syncMode": "Push",
+                "apiEndpoint": "https://10.0.0.1:6443",
+                "insecureSkipTLSVerification": true,
+                "proxyURL": "http://proxy",
+                "proxyHeader": { "X-A": "1,2" },
+                "impersonatorSecretRef": { "namespace": "karmada-cluster", "name": "m1-impersonator" },
+            },
+            "status": { "nodeSummary": { "totalNum": 1, "readyNum": 1 } },
+        });
+        let cluster: Cluster = serde_json::from_value(wire.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&cluster).unwrap(), wire);
     }
 }

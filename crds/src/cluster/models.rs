@@ -48,3 +48,59 @@ pub fn standardise_resource_models(models: &mut [ResourceModel]) {
         range.max = Quantity(NO_END.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(models: &[ResourceModel]) -> Vec<String> {
+        models
+            .iter()
+            .map(|model| {
+                let ranges: Vec<_> = model
+                    .ranges
+                    .iter()
+                    .map(|it| format!("{} {}-{}", it.name, it.min.0, it.max.0))
+                    .collect();
+                format!("{}: {}", model.grade, ranges.join(", "))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn nine_sizes_by_default() {
+        assert_eq!(
+            text(&default_resource_models()),
+            [
+                "0: cpu 0-1, memory 0-4Gi",
+                "1: cpu 1-2, memory 4Gi-16Gi",
+                "2: cpu 2-4, memory 16Gi-32Gi",
+                "3: cpu 4-8, memory 32Gi-64Gi",
+                "4: cpu 8-16, memory 64Gi-128Gi",
+                "5: cpu 16-32, memory 128Gi-256Gi",
+                "6: cpu 32-64, memory 256Gi-512Gi",
+                "7: cpu 64-128, memory 512Gi-1Ti",
+                "8: cpu 128-9223372036854775807, memory 1Ti-9223372036854775807",
+            ]
+        );
+    }
+
+    #[test]
+    fn standard_models_are_sorted_and_open_at_both_ends() {
+        let model = |grade, min: &str, max: &str| ResourceModel {
+            grade,
+            ranges: vec![ResourceModelRange {
+                name: "cpu".to_owned(),
+                min: Quantity(min.to_owned()),
+                max: Quantity(max.to_owned()),
+            }],
+        };
+        let mut models = [model(7, "4", "8"), model(2, "1", "4")];
+        standardise_resource_models(&mut models);
+        assert_eq!(
+            text(&models),
+            ["2: cpu 0-4", "7: cpu 4-9223372036854775807"]
+        );
+        standardise_resource_models(&mut []);
+    }
+}

@@ -1,21 +1,77 @@
 //! Rules over clusters that the API server checks on every write.
 
+use k8s_openapi::api::core::v1::Taint;
 use schemars::{JsonSchema as _, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::schema::{self, Rule, rules};
 
-pub(super) const CLUSTER: &[Rule] = &[];
+/// The API server has checked already that names consist of DNS labels. What remains is that there is one label, short enough to
+/// become part of a namespace's name.
+pub(super) const CLUSTER: &[Rule] = &[
+    Rule::new(
+        "self.metadata.name.size() <= 48",
+        "must be no more than 48 characters",
+    )
+    .at(".metadata.name"),
+    Rule::new("!self.metadata.name.contains('.')", "must not contain dots").at(".metadata.name"),
+];
+
 pub(super) fn spec() -> Value {
-    rules(&[])
+    rules(&[
+        Rule::new(
+            "!has(self.zone) || self.zone == '' || !has(self.zones) || self.zones.size() == 0",
+            "Zone and Zones cannot co-exist",
+        )
+        .at(".zone"),
+        Rule::new(
+            "!has(self.resourceModels) || self.resourceModels.all(it, it.ranges.size() == self.resourceModels[0].ranges.size())",
+            "The number of resource types should be the same",
+        )
+        .at(".resourceModels"),
+        // All pairs of a list of any length would cost too much; there are nine sizes by default.
+        Rule::new(
+            "!has(self.resourceModels) || [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15].all(i, [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15].all(j, i >= j || j >= self.resourceModels.size() || self.resourceModels[i].grade != self.resourceModels[j].grade))",
+            "The grade of each models should not be the same",
+        )
+        .at(".resourceModels"),
+    ])
 }
+
+pub(super) fn api_endpoint() -> Value {
+    rules(&[
+        Rule::new(
+            "self == '' || isURL(self) && url(self).getHost() != ''",
+            "host must be provided; desired format: https://hostname, https://hostname:port, https://IP or https://IP:port",
+        ),
+        Rule::new(
+            "!self.matches('^[^/]*//[^/]*@')",
+            "user information is not permitted",
+        ),
+        Rule::new("!self.contains('#')", "fragments are not permitted"),
+        Rule::new("!self.contains('?')", "query parameters are not permitted"),
+    ])
+}
+
+pub(super) fn proxy_url() -> Value {
+    rules(&[Rule::new(
+        "self == '' || isURL(self) && url(self).getScheme() in ['http', 'https', 'socks5']",
+        "unsupported scheme, must be http, https, or socks5",
+    )])
+}
+
 pub(super) fn secret_reference() -> Value {
-    rules(&[])
+    rules(&[Rule::new(
+        "self.namespace != '' && self.name != ''",
+        "namespace and name are required",
+    )])
 }
+
+/// Taints of clusters: fewer effects than those of nodes have, and no two with the same key and effect.
 pub(super) fn taints(generator: &mut SchemaGenerator) -> Schema {
-    let mut taint = k8s_openapi::api::core::v1::Taint::json_schema(generator);
+    let mut taint = Taint::json_schema(generator);
     let properties = &mut taint.ensure_object()["properties"];
-    properties["effect"]["enum"] = serde_json::json!(["NoSchedule", "NoExecute"]);
+    properties["effect"]["enum"] = json!(["NoSchedule", "NoExecute"]);
     for (field, constraints) in [
         ("key", schema::label_key(generator)),
         ("value", schema::label_value(generator)),

@@ -128,6 +128,7 @@ pub struct StatePreservation {
 #[serde(rename_all = "camelCase")]
 pub struct StatePreservationRule {
     /// The key of the label on the successor that gets the value, for example `failover.example.com/availableReplicas`.
+    #[schemars(extend("allOf" = rules::label_key()))]
     pub alias_label_name: String,
 
     /// Where the value stands, as a JSONPath template that starts at the object's `status`, for example `{.availableReplicas}`.

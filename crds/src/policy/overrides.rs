@@ -120,6 +120,7 @@ impl Overriders {
 #[serde(rename_all = "camelCase")]
 pub struct PlaintextOverrider {
     /// The field as a JSON pointer, for example `/spec/template/spec/containers/0/resources/limits/cpu`.
+    #[schemars(extend("allOf" = rules::json_pointer()))]
     pub path: String,
 
     /// What happens to the field.
@@ -194,6 +195,7 @@ pub struct ImageOverrider {
 #[serde(rename_all = "camelCase")]
 pub struct ImagePredicate {
     /// The field that holds the image name, as a JSON pointer, for example `/spec/template/spec/containers/0/image`.
+    #[schemars(extend("allOf" = rules::json_pointer()))]
     pub path: String,
 }
 
@@ -252,8 +254,10 @@ pub struct LabelAnnotationOverrider {
 /// Changes within a field whose text is a document. Has either `json` or `yaml`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("oneOf" = rules::one_document()))]
 pub struct FieldOverrider {
     /// The field as a JSON pointer, for example `/data/config.yaml`.
+    #[schemars(extend("allOf" = rules::json_pointer()))]
     pub field_path: String,
 
     /// Changes to a JSON document.
@@ -268,8 +272,10 @@ pub struct FieldOverrider {
 /// A change within a document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("allOf" = rules::value_as_operator_needs()))]
 pub struct DocumentOverrider {
     /// The place in the document as a JSON pointer, for example `/server/port`.
+    #[schemars(extend("allOf" = rules::json_pointer()))]
     pub sub_path: String,
 
     /// What happens to the place.

@@ -24,11 +24,12 @@ pub struct Placement {
     /// Taints of clusters that this resource tolerates, with the same meaning as the tolerations of a Pod for the taints of
     /// nodes. The operators `Lt` and `Gt` are not supported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-validations" = rules::cluster_tolerations()))]
+    #[schemars(schema_with = "rules::cluster_tolerations")]
     pub cluster_tolerations: Vec<Toleration>,
 
     /// How far the resource has to be spread, for example over at least two regions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-validations" = rules::spread_constraints()))]
     pub spread_constraints: Vec<SpreadConstraint>,
 
     /// How replicas are shared among the chosen clusters. Leave it out to run all replicas on each of them.
@@ -53,7 +54,6 @@ pub struct ClusterAffinity {
 
     /// Selects clusters by the fields `provider`, `region` and `zone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = rules::field_selector()))]
     pub field_selector: Option<FieldSelector>,
 
     /// Only clusters with these names, for example `[member1, member2]`.
@@ -72,16 +72,17 @@ pub struct FieldSelector {
     /// The requirements, all of which have to hold. `key` is one of `provider`, `region` and `zone`; `operator` is `In` or
     /// `NotIn`. For example `{key: region, operator: In, values: [eu-west-1]}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "crate::schema::requirements")]
+    #[schemars(schema_with = "rules::field_requirements")]
     pub match_expressions: Vec<NodeSelectorRequirement>,
 }
 
 /// One group of clusters in an ordered list of alternatives.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::affinity_term()))]
 pub struct ClusterAffinityTerm {
     /// The name of the group, unique within the policy. The scheduler reports the group in use by this name.
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(min = 1, max = 32), extend("allOf" = rules::label_key()))]
     pub affinity_name: String,
 
     /// The clusters of the group.
@@ -100,7 +101,7 @@ pub struct ClusterAffinityTerm {
 #[serde(rename_all = "camelCase")]
 pub struct OverflowAffinityTerm {
     /// The name of the group, unique within the policy.
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(min = 1, max = 32), extend("allOf" = rules::label_key()))]
     pub affinity_name: String,
 
     /// The clusters of the group. A cluster that an earlier group contains too counts for the earlier one.
@@ -111,6 +112,7 @@ pub struct OverflowAffinityTerm {
 /// A demand on how many groups of clusters a resource is spread over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::spread_constraint()))]
 pub struct SpreadConstraint {
     /// Clusters with the same value of this field form a group. `cluster` makes every cluster a group of its own and has to be
     /// among the constraints as soon as any of them uses a field. Cannot be combined with `spreadByLabel`; without either,
@@ -266,6 +268,7 @@ pub struct WorkloadAffinity {
 pub struct WorkloadAffinityTerm {
     /// The key of a label of the workloads, for example `app.kubernetes.io/part-of`. Workloads with the same value form a group;
     /// workloads without the label are in none.
+    #[schemars(extend("allOf" = rules::label_key()))]
     pub group_by_label_key: String,
 }
 

@@ -25,7 +25,7 @@ kind! {
         Column::age("AGE"),
     ],
     subresources: Empty,
-    rules: rules::PROPAGATION_POLICY,
+    rules: &[],
 }
 
 kind! {
@@ -45,7 +45,7 @@ kind! {
         Column::age("AGE"),
     ],
     subresources: Empty,
-    rules: rules::CLUSTER_PROPAGATION_POLICY,
+    rules: &[],
 }
 
 /// Which resources are propagated, where to, and what happens to them there.
@@ -88,7 +88,7 @@ pub struct PropagationSpec {
 
     /// The scheduler that places the resources. Cannot be changed after creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "default-scheduler"))]
+    #[schemars(extend("default" = "default-scheduler", "x-kubernetes-validations" = rules::scheduler_name()))]
     pub scheduler_name: Option<String>,
 
     /// When and how workloads move away from where they fail. Without it they stay.

@@ -32,7 +32,7 @@ kind! {
 #[serde(rename_all = "camelCase")]
 pub struct FederatedResourceQuotaSpec {
     /// The limit for each resource over all clusters, for example `{cpu: "100", memory: 200Gi}`.
-    #[schemars(schema_with = "crate::schema::quantities")]
+    #[schemars(schema_with = "rules::limits")]
     pub overall: BTreeMap<String, Quantity>,
 
     /// Limits for single clusters. A ResourceQuota with them is kept in each of these clusters; the scheduler does not look at
@@ -46,10 +46,11 @@ pub struct FederatedResourceQuotaSpec {
 #[serde(rename_all = "camelCase")]
 pub struct StaticClusterAssignment {
     /// The name of the cluster.
+    #[schemars(extend("allOf" = rules::cluster_name()))]
     pub cluster_name: String,
 
     /// The limit for each resource in that cluster. Each resource has to be limited in `overall` too.
-    #[schemars(schema_with = "crate::schema::quantities")]
+    #[schemars(schema_with = "rules::limits")]
     pub hard: BTreeMap<String, Quantity>,
 }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::placement::ClusterAffinity;
+use super::rules;
 
 kind! {
     /// Adds taints to clusters, and takes them away again, depending on the conditions of the clusters. Deleting the policy leaves
@@ -38,7 +39,7 @@ pub struct ClusterTaintPolicySpec {
     pub remove_on_conditions: Vec<MatchCondition>,
 
     /// The taints.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("x-kubernetes-validations" = rules::taints()))]
     pub taints: Vec<PolicyTaint>,
 }
 
@@ -50,6 +51,7 @@ pub struct MatchCondition {
     pub condition_type: String,
 
     /// `In` or `NotIn`.
+    #[schemars(extend("allOf" = rules::one_of(&["In", "NotIn"])))]
     pub operator: String,
 
     /// The statuses that the condition has to have, or must not have, for example `["False", "Unknown"]`.
@@ -61,13 +63,16 @@ pub struct MatchCondition {
 #[serde(rename_all = "camelCase")]
 pub struct PolicyTaint {
     /// The key of the taint, for example `example.com/degraded`.
+    #[schemars(extend("allOf" = rules::label_key()))]
     pub key: String,
 
     /// The effect of the taint: `NoSchedule` keeps new workloads off, `NoExecute` moves running ones away too, which
     /// administrators have to allow first.
+    #[schemars(extend("allOf" = rules::one_of(&["NoSchedule", "NoExecute"])))]
     pub effect: String,
 
     /// The value of the taint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("allOf" = rules::label_value()))]
     pub value: Option<String>,
 }

@@ -98,6 +98,7 @@ pub struct ResourceBindingSpec {
 
     /// When and how the workload moves away from where it fails; from the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::unchecked::<FailoverBehavior>")]
     pub failover: Option<FailoverBehavior>,
 
     /// What happens when the object exists in a cluster already; from the policy.
@@ -107,6 +108,7 @@ pub struct ResourceBindingSpec {
 
     /// Where the resource goes and how replicas are divided; from the policy. Absent for resources that only follow others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::unchecked::<Placement>")]
     pub placement: Option<Placement>,
 
     /// A full rescheduling is due while this is later than `status.lastScheduledTime`.

@@ -1,6 +1,8 @@
 //! Group `work.karmada.io`: what the control plane writes on a resource's way to the member clusters and back.
 
 mod binding;
+#[cfg(test)]
+mod tests;
 mod twins;
 pub mod v1alpha1;
 
