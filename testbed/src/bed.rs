@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use parking_lot::Mutex;
 
-use crate::binaries::{FOR_MEMBERS, Program, Source};
+use crate::binaries::{Program, Source};
 use crate::cluster::{Cluster, Plan};
 use crate::components::{self, Settings};
 use crate::context::Context;
@@ -37,7 +37,6 @@ pub struct Builder {
     durable: bool,
     audit: bool,
     pod_exec: bool,
-    control_port: Option<u16>,
     patience: Duration,
     source: Option<Source>,
     crds: Vec<CustomResourceDefinition>,
@@ -122,13 +121,6 @@ impl Builder {
         self
     }
 
-    /// Where this process takes commands, for the state file.
-    #[must_use]
-    pub fn control_port(mut self, port: u16) -> Self {
-        self.control_port = Some(port);
-        self
-    }
-
     /// How long each cluster may take to get ready; 2 min by default.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
@@ -179,7 +171,6 @@ impl Builder {
         let (folder, mut state) = Folder::take(&dir)?;
         let reaper = Reaper::start(is_temporary.then(|| folder.dir()))?;
         state.owner = Some(ProcessId::current());
-        state.control_port = self.control_port;
 
         // Members that were added to this folder earlier come back too.
         let mut plans = self.members;
@@ -289,7 +280,6 @@ impl Bed {
             durable: false,
             audit: false,
             pod_exec: false,
-            control_port: None,
             patience: Duration::from_mins(2),
             source: None,
             crds: crds::manifests::all(),
@@ -385,34 +375,15 @@ impl Bed {
         Ok(())
     }
 
-    /// Stops a member or one of the programs given to [`Bed::run`].
-    pub async fn stop(&self, name: &str) -> Result<(), Error> {
-        if let Some(cluster) = self.cluster(name) {
-            cluster.stop().await;
-            return Ok(());
-        }
-        let process = self
-            .extras
-            .lock()
-            .iter()
-            .find(|it| it.name() == name)
-            .cloned();
-        process.ok_or_else(|| self.unknown(name))?.stop(GRACE).await;
+    /// Stops a program given to [`Bed::run`], with SIGTERM first.
+    pub async fn stop_program(&self, name: &str) -> Result<(), Error> {
+        self.program(name)?.stop(GRACE).await;
         Ok(())
     }
 
-    /// Starts what [`Bed::stop`] has stopped.
-    pub async fn start(&self, name: &str) -> Result<(), Error> {
-        if let Some(cluster) = self.cluster(name) {
-            return cluster.start().await;
-        }
-        let process = self
-            .extras
-            .lock()
-            .iter()
-            .find(|it| it.name() == name)
-            .cloned();
-        let process = process.ok_or_else(|| self.unknown(name))?;
+    /// Starts a program that was stopped. Does nothing to one that runs.
+    pub fn start_program(&self, name: &str) -> Result<(), Error> {
+        let process = self.program(name)?;
         if !process.is_stopped() {
             return Ok(());
         }
@@ -423,6 +394,16 @@ impl Bed {
             .and_then(|it| it.cluster.clone());
         let spec = process.spec().clone();
         self.run(name, &spec.program, spec.args, cluster.as_deref())
+    }
+
+    fn program(&self, name: &str) -> Result<Arc<Process>, Error> {
+        let process = self
+            .extras
+            .lock()
+            .iter()
+            .find(|it| it.name() == name)
+            .cloned();
+        process.ok_or_else(|| self.unknown(name))
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -494,8 +475,7 @@ impl Drop for Bed {
 
 /// Finds the programs, off the runtime because building them takes minutes.
 async fn locate(source: Source) -> Result<Source, Error> {
-    let located =
-        tokio::task::spawn_blocking(move || source.locate_all(FOR_MEMBERS).map(|()| source)).await;
+    let located = tokio::task::spawn_blocking(move || source.prepare().map(|()| source)).await;
     located.expect("looking for programs does not panic and is not cancelled")
 }
 

@@ -25,7 +25,7 @@ pub enum Program {
 }
 
 /// What a control plane with members needs.
-pub(crate) const FOR_MEMBERS: &[Program] = &[
+const FOR_MEMBERS: &[Program] = &[
     Program::Etcd,
     Program::KubeApiserver,
     Program::KubeControllerManager,
@@ -107,7 +107,12 @@ impl Source {
         })
     }
 
-    pub(crate) fn locate_all(&self, programs: &[Program]) -> Result<(), Error> {
+    /// Finds or builds everything that clusters are made of. Blocks for minutes when it builds.
+    pub fn prepare(&self) -> Result<(), Error> {
+        self.locate_all(FOR_MEMBERS)
+    }
+
+    fn locate_all(&self, programs: &[Program]) -> Result<(), Error> {
         let mut missing = Vec::new();
         for &program in programs {
             if self.find(program)?.is_none() {

@@ -247,6 +247,7 @@ impl Cluster {
             api_server_port: shared.api_server_port,
             kubelet_port: shared.kubelet_port,
             nodes: shared.nodes,
+            node_shape: shared.context.node_shape.clone(),
             stopped: false,
         }
     }
@@ -307,11 +308,11 @@ impl Cluster {
         self.while_running(answer(&client)).await?;
 
         let manager = target.kube_controller_manager(path(Program::KubeControllerManager)?);
-        self.spawn(Program::KubeControllerManager, manager?, None)?;
+        self.spawn(Program::KubeControllerManager, manager, None)?;
         if *role == Role::Member && *nodes > 0 {
             self.spawn(
                 Program::KubeScheduler,
-                target.kube_scheduler(path(Program::KubeScheduler)?)?,
+                target.kube_scheduler(path(Program::KubeScheduler)?),
                 None,
             )?;
             if let Some(kubelet) = reserved.kubelet {

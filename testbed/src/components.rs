@@ -57,16 +57,16 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn spec(&self, program: Program, path: PathBuf, args: Vec<String>) -> Result<Spec, Error> {
+    fn spec(&self, program: Program, path: PathBuf, args: Vec<String>) -> Spec {
         let name = format!("{}/{}", self.name, program.name());
-        Ok(Spec {
+        Spec {
             log: self.folder.log(&name),
             name,
             program: path,
             args,
             env: small_heap(program),
-            dir: sockets(self.folder)?,
-        })
+            dir: self.folder.sockets(),
+        }
     }
 
     pub(crate) fn kube_apiserver(
@@ -146,10 +146,10 @@ impl Target<'_> {
                 args.set("kubelet-preferred-address-types", "InternalIP");
             }
         }
-        self.spec(Program::KubeApiserver, path, args.0)
+        Ok(self.spec(Program::KubeApiserver, path, args.0))
     }
 
-    pub(crate) fn kube_controller_manager(&self, path: PathBuf) -> Result<Spec, Error> {
+    pub(crate) fn kube_controller_manager(&self, path: PathBuf) -> Spec {
         let mut args = self.client_args();
         let controllers = match self.role {
             Role::ControlPlane => CONTROL_PLANE_CONTROLLERS.join(","),
@@ -169,7 +169,7 @@ impl Target<'_> {
         self.spec(Program::KubeControllerManager, path, args.0)
     }
 
-    pub(crate) fn kube_scheduler(&self, path: PathBuf) -> Result<Spec, Error> {
+    pub(crate) fn kube_scheduler(&self, path: PathBuf) -> Spec {
         self.spec(Program::KubeScheduler, path, self.client_args().0)
     }
 
@@ -199,7 +199,7 @@ impl Target<'_> {
             "tls-private-key-file",
             &self.pki.kubelet_serving,
         );
-        let mut spec = self.spec(Program::Kwok, path, args.0)?;
+        let mut spec = self.spec(Program::Kwok, path, args.0);
         // Keeps it from reading and writing the user's own ~/.kwok.
         spec.env
             .push(("KWOK_WORKDIR".to_owned(), data.display().to_string()));
@@ -242,14 +242,8 @@ pub(crate) fn etcd(path: PathBuf, folder: &Folder, settings: &Settings) -> Resul
         program: path,
         args: args.0,
         env: Vec::new(),
-        dir: sockets(folder)?,
+        dir: folder.sockets(),
     })
-}
-
-/// Where etcd and the API servers run, because they name the socket without a folder: the length of a socket's path is
-/// limited, that of the user's folder is not.
-fn sockets(folder: &Folder) -> Result<PathBuf, Error> {
-    folder.data("sockets")
 }
 
 /// Halves the garbage that everything but the API servers keeps; those would pay with a slower start.

@@ -91,7 +91,6 @@ impl Context {
     pub(crate) fn disown(&self) {
         self.change(|state| {
             state.owner = None;
-            state.control_port = None;
             state.processes.clear();
         });
         self.disowned.store(true, Ordering::SeqCst);

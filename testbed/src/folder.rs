@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::kwok::NodeShape;
 use crate::procfs::{self, ProcessId};
 use crate::{Error, pki, process};
 
@@ -23,9 +24,6 @@ pub struct State {
     /// The process whose children the others are; absent when nothing runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<ProcessId>,
-    /// Where the owner takes commands, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub control_port: Option<u16>,
     /// The control plane first, then the members in the order of their arrival.
     pub clusters: Vec<ClusterState>,
     /// By name, such as `member1/kube-apiserver`.
@@ -43,6 +41,7 @@ pub struct ClusterState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet_port: Option<u16>,
     pub nodes: u32,
+    pub node_shape: NodeShape,
     /// Set while the cluster is stopped on purpose.
     pub stopped: bool,
 }
@@ -85,6 +84,12 @@ pub enum Condition {
     Running,
     Crashed,
     Stopped,
+}
+
+/// The part of a bed's folder for sockets. Programs use them from within, because the length of a socket's path is
+/// limited and that of the user's folder is not.
+pub fn sockets(dir: &Path) -> PathBuf {
+    dir.join("data").join("sockets")
 }
 
 impl State {
@@ -164,7 +169,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Takes the folder, and ends what an owner that is gone may have left behind in it.
     pub(crate) fn take(dir: &Path) -> Result<(Self, State), Error> {
-        for name in ["", "pki", "kubeconfig", "logs", "data"] {
+        for name in ["", "pki", "kubeconfig", "logs", "data", "data/sockets"] {
             let path = dir.join(name);
             DirBuilder::new()
                 .recursive(true)
@@ -204,9 +209,12 @@ impl Folder {
         let mut state = State::load(&dir)?.unwrap_or_default();
         end_stale(&state);
         state.owner = None;
-        state.control_port = None;
         state.processes.clear();
         Ok((Self { dir, lock }, state))
+    }
+
+    pub(crate) fn sockets(&self) -> PathBuf {
+        sockets(&self.dir)
     }
 
     /// Lets others take the folder. Closing the file alone would not do so at once if another thread is just starting a

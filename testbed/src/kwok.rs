@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A pod whose annotation has the value `"false"` runs without ever getting ready, for tests of unhealthy workloads.
@@ -14,7 +15,7 @@ pub(crate) const POD_LOG: &str = "\
 ";
 
 /// The size of each node of a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeShape {
     /// Kubernetes quantities.
     pub cpu: String,

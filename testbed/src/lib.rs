@@ -48,7 +48,7 @@ pub use bed::{Bed, Builder, CONTROL_PLANE};
 pub use binaries::{Program, Source};
 pub use cluster::Cluster;
 pub use error::Error;
-pub use folder::{ClusterState, Condition, ProcessState, Role, State};
+pub use folder::{ClusterState, Condition, ProcessState, Role, State, sockets};
 pub use kwok::{NodeShape, POD_READY_ANNOTATION};
 pub use procfs::ProcessId;
 pub use progress::{Event, Lines, Progress, Silent};
