@@ -1,1 +1,3 @@
 //! User commands.
+
+pub mod local;
