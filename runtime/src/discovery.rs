@@ -47,6 +47,16 @@ pub struct Discovered {
 }
 
 impl Discovered {
+    /// What the answers of an API server to both requests say.
+    pub fn from_lists(lists: impl IntoIterator<Item = APIGroupDiscoveryList>) -> Self {
+        let mut discovered = Self::default();
+        for list in lists {
+            discovered.add(list);
+        }
+        discovered.stale.sort();
+        discovered
+    }
+
     pub fn resolve(&self, gvk: &Gvk) -> Option<&Resource> {
         self.by_kind.get(gvk)
     }
@@ -132,11 +142,7 @@ pub async fn discover(client: &Client) -> Result<Discovered, ApiError> {
         call(client.list_core_api_versions_aggregated()),
         call(client.list_api_groups_aggregated()),
     )?;
-    let mut discovered = Discovered::default();
-    discovered.add(core);
-    discovered.add(groups);
-    discovered.stale.sort();
-    Ok(discovered)
+    Ok(Discovered::from_lists([core, groups]))
 }
 
 /// The latest discovery of one API server, shared.
@@ -190,9 +196,7 @@ mod tests {
     use super::*;
 
     fn discovered(groups: serde_json::Value) -> Discovered {
-        let mut found = Discovered::default();
-        found.add(serde_json::from_value(json!({ "items": groups })).unwrap());
-        found
+        Discovered::from_lists([serde_json::from_value(json!({ "items": groups })).unwrap()])
     }
 
     fn widgets(freshness: &str, resources: serde_json::Value) -> serde_json::Value {
