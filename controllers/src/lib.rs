@@ -9,6 +9,8 @@
 
 pub mod binding;
 pub mod binding_status;
+pub mod cluster;
+pub mod cluster_status;
 pub mod execution;
 pub mod namespace;
 pub mod scheduling;
