@@ -112,7 +112,7 @@ kind! {
          and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
          '[a-z]([-a-z0-9]*[a-z0-9])?')",
     )
-    .at(".metadata")],
+    .at(".metadata.name")],
 }
 
 /// Which clusters provide the Service, which consume it, and how it is exposed.
