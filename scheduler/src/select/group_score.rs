@@ -42,7 +42,10 @@ fn divided<'a>(
     clusters: usize,
 ) -> i64 {
     let groups = groups.max(1);
-    let share = i64::try_from(groups).map_or(1, |groups| (replicas + groups - 1) / groups);
+    // A group count beyond 64 bits leaves one replica for each.
+    let share = i64::try_from(groups).map_or(1, |groups| {
+        replicas / groups + i64::from(replicas % groups > 0)
+    });
     let enough = clusters.max(groups);
     let (mut count, mut room, mut scores) = (0_i64, 0_i64, 0_i64);
     for (walked, member) in (1..).zip(members) {

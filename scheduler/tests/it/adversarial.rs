@@ -1,0 +1,325 @@
+//! Odd input gives a value that says so: never a panic, never part of a result.
+
+use std::collections::BTreeMap;
+
+use crds::cluster::{AllocatableModeling, Cluster, ResourceModel, ResourceModelRange};
+use crds::policy::{Placement, SpreadConstraint, SpreadField, StaticClusterWeight};
+use crds::work::{
+    Component, ComponentReplicaRequirements, ReplicaRequirements, ResourceBinding, TargetCluster,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use proptest::prelude::*;
+use scheduler::trace::Recorder;
+use scheduler::{Answer, Compat, Decision, Estimates, Explanation, Inputs, Options, decide};
+
+use crate::fixtures::*;
+
+#[track_caller]
+fn check(binding: &ResourceBinding, clusters: &[Cluster], expected: &str) {
+    assert_eq!(
+        told(&outcome(binding, clusters, &Options::default())),
+        expected
+    );
+}
+
+#[test]
+fn negative_replicas_are_refused() {
+    let binding = binding(-5, duplicated());
+    check(
+        &binding,
+        &clusters(&[("a", 1)]),
+        "SchedulerError: spec.replicas is invalid: -5 is negative",
+    );
+}
+
+#[test]
+fn a_missing_placement_is_refused() {
+    let mut binding = binding(5, duplicated());
+    binding.spec.placement = None;
+    check(
+        &binding,
+        &clusters(&[("a", 1)]),
+        "SchedulerError: the binding has no placement",
+    );
+}
+
+#[test]
+fn requests_that_are_no_quantities_are_refused() {
+    let mut binding = binding(5, aggregated());
+    let requests = BTreeMap::from([("cpu".to_owned(), Quantity("many".to_owned()))]);
+    binding
+        .spec
+        .replica_requirements
+        .as_mut()
+        .unwrap()
+        .resource_request = requests;
+    let expected = "SchedulerError: spec.replicaRequirements.resourceRequest[cpu] is invalid: \"many\" is no quantity";
+    check(&binding, &clusters(&[("a", 9)]), expected);
+}
+
+#[test]
+fn selectors_that_do_not_compile_match_nothing() {
+    let mut placement = duplicated();
+    let text = r#"{"labelSelector":{"matchExpressions":[{"key":"a b","operator":"Exists"}]}}"#;
+    placement.cluster_affinity = Some(serde_json::from_str(text).unwrap());
+    let told = told(&outcome(
+        &binding(1, placement),
+        &clusters(&[("a", 9)]),
+        &Options::default(),
+    ));
+    assert!(
+        told.starts_with("NoClusterFit: 0/1 clusters are available: 1 cluster(s) did not match")
+    );
+}
+
+#[test]
+fn negative_numbers_in_targets_and_weights_count_as_none() {
+    let rooms = [("a", 9), ("b", 9)];
+    let binding = with_targets(
+        binding(4, dynamic_weight()),
+        &[("a", -3), ("b", 2), ("b", 1)],
+    );
+    check(&binding, &clusters(&rooms), "a 1, b 3");
+    let weights = static_weights(&[("a", i64::MIN), ("b", i64::MAX)]);
+    check(
+        &crate::fixtures::binding(4, weights),
+        &clusters(&rooms),
+        "b 4",
+    );
+}
+
+#[test]
+fn huge_node_counts_are_estimated_in_time() {
+    let mut binding = binding(
+        0,
+        with_spread(aggregated(), &[spread(SpreadField::Cluster, 1, 1)]),
+    );
+    binding.spec.replicas = None;
+    binding.spec.components = vec![Component {
+        name: "one".to_owned(),
+        replicas: 1,
+        replica_requirements: None,
+    }];
+    let mut cluster = cluster("a", i64::MAX);
+    let model = |grade| ResourceModel {
+        grade,
+        ranges: Vec::new(),
+    };
+    cluster.spec.resource_models = vec![model(0), model(u64::MAX)];
+    let summary = cluster
+        .status
+        .as_mut()
+        .unwrap()
+        .resource_summary
+        .as_mut()
+        .unwrap();
+    summary.allocatable_modelings = vec![
+        AllocatableModeling {
+            grade: 0,
+            count: i32::MAX,
+        },
+        AllocatableModeling {
+            grade: 0,
+            count: i32::MAX,
+        },
+        AllocatableModeling {
+            grade: u64::MAX,
+            count: i32::MAX,
+        },
+    ];
+    let mut options = Options::default();
+    options.gates.multiple_pod_templates_scheduling = true;
+    assert_eq!(told(&outcome(&binding, &[cluster], &options)), "a");
+}
+
+fn number() -> impl Strategy<Value = i32> {
+    prop_oneof![
+        Just(i32::MIN),
+        Just(-1),
+        Just(0),
+        Just(1),
+        Just(i32::MAX),
+        0_i32..50
+    ]
+}
+
+fn large() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        Just(i64::MIN),
+        Just(-1),
+        Just(0),
+        Just(1),
+        Just(i64::MAX),
+        0_i64..9
+    ]
+}
+
+fn quantity() -> impl Strategy<Value = Quantity> {
+    let odd = prop::sample::select(vec![
+        "",
+        "-5",
+        "1e400",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "1E",
+        "Infinity",
+        "0.1n",
+        "123456789012345678901234567890",
+        "8Ei",
+        "5",
+        "500m",
+        "3Gi",
+    ]);
+    odd.prop_map(|text| Quantity(text.to_owned()))
+}
+
+fn quantities() -> impl Strategy<Value = BTreeMap<String, Quantity>> {
+    let name = prop::sample::select(vec!["cpu", "memory", "pods", "nvidia.com/gpu", "odd name"]);
+    prop::collection::btree_map(name.prop_map(str::to_owned), quantity(), 0..4)
+}
+
+fn odd_cluster() -> impl Strategy<Value = Cluster> {
+    let models = prop::collection::vec((0_u64..3, quantity()), 0..3);
+    let counts = prop::collection::vec((0_u64..4, number()), 0..3);
+    (
+        "[a-d]{0,1}",
+        quantities(),
+        quantities(),
+        models,
+        counts,
+        prop::option::of("[r]{0,1}"),
+    )
+        .prop_map(|(name, allocatable, allocated, models, counts, region)| {
+            let mut cluster = cluster(&name, 5);
+            cluster.spec.region = region;
+            cluster.spec.resource_models = models
+                .into_iter()
+                .map(|(grade, min)| ResourceModel {
+                    grade,
+                    ranges: vec![ResourceModelRange {
+                        name: "cpu".to_owned(),
+                        min: min.clone(),
+                        max: min,
+                    }],
+                })
+                .collect();
+            let status = cluster.status.get_or_insert_default();
+            let summary = status.resource_summary.get_or_insert_default();
+            summary.allocatable.extend(allocatable);
+            summary.allocated = allocated;
+            summary.allocatable_modelings = counts
+                .into_iter()
+                .map(|(grade, count)| AllocatableModeling { grade, count })
+                .collect();
+            cluster
+        })
+}
+
+fn odd_placement() -> impl Strategy<Value = Placement> {
+    let field = prop::option::of(prop::sample::select(vec![
+        SpreadField::Cluster,
+        SpreadField::Region,
+        SpreadField::Zone,
+        SpreadField::Provider,
+    ]));
+    let constraint = (field, prop::option::of("[a-b]{0,1}"), large(), large()).prop_map(
+        |(spread_by_field, spread_by_label, min, max)| SpreadConstraint {
+            spread_by_field,
+            spread_by_label,
+            min_groups: Some(min),
+            max_groups: Some(max),
+        },
+    );
+    let strategy = prop_oneof![
+        Just(dynamic_weight()),
+        Just(aggregated()),
+        Just(duplicated()),
+        large().prop_map(|weight| {
+            let mut placement = static_weights(&[]);
+            let strategy = placement.replica_scheduling.as_mut().unwrap();
+            let preference = strategy.weight_preference.as_mut().unwrap();
+            preference.static_weight_list = vec![StaticClusterWeight {
+                weight,
+                ..StaticClusterWeight::default()
+            }];
+            placement
+        }),
+        Just(Placement::default()),
+    ];
+    (strategy, prop::collection::vec(constraint, 0..4))
+        .prop_map(|(placement, constraints)| with_spread(placement, &constraints))
+}
+
+fn odd_binding() -> impl Strategy<Value = ResourceBinding> {
+    let target = ("[a-e]{0,1}", prop::option::of(number()))
+        .prop_map(|(name, replicas)| TargetCluster { name, replicas });
+    let component = (number(), quantities()).prop_map(|(replicas, resource_request)| Component {
+        name: String::new(),
+        replicas,
+        replica_requirements: Some(ComponentReplicaRequirements {
+            resource_request,
+            ..ComponentReplicaRequirements::default()
+        }),
+    });
+    (
+        odd_placement(),
+        prop::option::of(number()),
+        prop::option::of(quantities()),
+        prop::collection::vec(target, 0..5),
+        prop::collection::vec(component, 0..3),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(placement, replicas, requests, targets, components, is_fresh)| {
+                let mut binding = binding(0, placement);
+                binding.spec.replicas = replicas;
+                binding.spec.replica_requirements =
+                    requests.map(|resource_request| ReplicaRequirements {
+                        resource_request,
+                        ..ReplicaRequirements::default()
+                    });
+                binding.spec.clusters = targets;
+                binding.spec.components = components;
+                if is_fresh { fresh(binding) } else { binding }
+            },
+        )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn any_input_has_a_whole_answer(
+        clusters in prop::collection::vec(odd_cluster(), 0..6),
+        binding in odd_binding(),
+        lies in prop::collection::hash_map("[a-d]", number(), 0..4),
+        reference in any::<bool>(),
+    ) {
+        let mut options = options(if reference { Compat::REFERENCE } else { Compat::default() });
+        options.gates.multiple_pod_templates_scheduling = true;
+        let estimates = Estimates::of("liar", lies.into_iter().map(|(name, it)| (name, Answer::Fits(it))));
+        let snapshot = snapshot(&clusters);
+        let inputs = Inputs::new(&snapshot, &options, now()).with_estimates(&estimates);
+        let mut recorder = Recorder::default();
+        let decision = decide(&binding, &inputs, &mut recorder);
+        Explanation::of(&recorder.items);
+        let Decision::Scheduled(outcome) = decision else {
+            return Ok(());
+        };
+        let Ok(placed) = outcome.result else {
+            return Ok(());
+        };
+        let names: Vec<&str> = placed.clusters.iter().map(|it| it.name.as_str()).collect();
+        let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        prop_assert_eq!(names.len(), distinct.len());
+        prop_assert!(names.iter().all(|name| snapshot.cluster(name).is_some()));
+        let sum: i64 = placed.clusters.iter().map(|it| i64::from(it.replicas.unwrap_or_default())).sum();
+        let wanted = i64::from(binding.spec.replicas.unwrap_or_default());
+        let divided = binding.spec.placement.as_ref().unwrap().replica_scheduling_type()
+            == crds::policy::ReplicaSchedulingType::Divided;
+        if divided && sum > 0 {
+            prop_assert_eq!(sum, wanted);
+        }
+        prop_assert!(placed.clusters.iter().all(|it| it.replicas.is_none_or(|it| it > 0)));
+    }
+}
