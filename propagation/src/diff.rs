@@ -29,11 +29,18 @@ pub fn merge_patch(old: &Value, new: &Value) -> Option<Value> {
 
 /// The merge patch between two typed objects.
 pub fn between<T: Serialize>(old: &T, new: &T) -> Option<Value> {
-    let value = |object: &T| {
-        serde_json::to_value(object)
-            .expect("API types have text keys and no failing fields, so they always serialize")
-    };
-    merge_patch(&value(old), &value(new))
+    merge_patch(&to_value(old), &to_value(new))
+}
+
+fn to_value<T: Serialize>(object: &T) -> Value {
+    serde_json::to_value(object)
+        .expect("API types have text keys and no failing fields, so they always serialize")
+}
+
+/// The JSON text of API types, members in the order of their declaration.
+pub(crate) fn to_text<T: Serialize>(object: &T) -> String {
+    serde_json::to_string(object)
+        .expect("API types have text keys and no failing fields, so they always serialize")
 }
 
 /// Applies a merge patch.

@@ -230,6 +230,7 @@ mod tests {
     use crds::work::{ClusterResourceBinding, ResourceBinding};
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table, read by line")]
     fn texts_are_the_known_ones() {
         let policy = PolicyRef::namespaced("demo", "pol");
         let cluster_policy = PolicyRef::cluster("everywhere");

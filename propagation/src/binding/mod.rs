@@ -10,7 +10,7 @@ pub(crate) use merge::{check_identity, merge_map, same_object};
 
 use std::collections::BTreeMap;
 
-use crds::policy::WorkloadAffinity;
+use crds::policy::{WorkloadAffinity, defaults};
 use crds::work::{
     Binding, BindingSchedulePriority, BindingSuspension, Component, ObjectReference,
     ReplicaRequirements, ResourceBindingSpec, WorkloadAffinityGroups,
@@ -23,9 +23,6 @@ use trace::Sink;
 
 use crate::matching::{Policy, claim_labels_and_annotations, lazy};
 use crate::trace::Item;
-
-/// The scheduler that places bindings when the policy names none.
-pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 /// What the interpreter says about a template; empty for something that has no replicas.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -103,7 +100,9 @@ pub fn build<B: Binding>(inputs: Inputs<'_>, sink: &mut impl Sink<Item>) -> B {
     metadata.labels = Some(labels);
     metadata.annotations = Some(annotations);
 
-    let of_policy = policy.spec;
+    // Defaults are applied again, for policies that were stored while admission was away.
+    let mut of_policy = policy.spec.clone();
+    defaults::propagation_spec(&mut of_policy);
     let mut requirements = interpretation.requirements;
     if let Some(requirements) = requirements
         .as_mut()
@@ -123,7 +122,7 @@ pub fn build<B: Binding>(inputs: Inputs<'_>, sink: &mut impl Sink<Item>) -> B {
             .scheduler_name
             .clone()
             .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| DEFAULT_SCHEDULER.to_owned()),
+            .unwrap_or_else(|| defaults::SCHEDULER_NAME.to_owned()),
     );
     spec.failover.clone_from(&of_policy.failover);
     spec.conflict_resolution = Some(of_policy.conflict_resolution.unwrap_or_default());

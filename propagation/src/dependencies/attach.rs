@@ -237,7 +237,8 @@ fn suspension(
     }
     let cluster_names: Vec<String> = held
         .into_iter()
-        .filter_map(|(cluster, held)| held.then(|| cluster.to_owned()))
+        .filter(|(_, held)| *held)
+        .map(|(cluster, _)| cluster.to_owned())
         .collect();
     let scheduling = binding
         .spec

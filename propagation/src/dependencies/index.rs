@@ -14,9 +14,9 @@ type Place = (String, String, String);
 /// The dependencies of independent bindings, found by the object that they refer to.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    by_binding: BTreeMap<Key, Vec<DependentObjectReference>>,
-    by_name: BTreeMap<(Place, String), BTreeSet<Key>>,
-    by_selector: BTreeMap<Place, BTreeSet<Key>>,
+    references: BTreeMap<Key, Vec<DependentObjectReference>>,
+    named: BTreeMap<(Place, String), BTreeSet<Key>>,
+    selecting: BTreeMap<Place, BTreeSet<Key>>,
 }
 
 impl Index {
@@ -27,29 +27,29 @@ impl Index {
             let place = place(reference);
             match name(reference) {
                 Some(name) => self
-                    .by_name
+                    .named
                     .entry((place, name.to_owned()))
                     .or_default()
                     .insert(binding.clone()),
                 None => self
-                    .by_selector
+                    .selecting
                     .entry(place)
                     .or_default()
                     .insert(binding.clone()),
             };
         }
         if !dependencies.is_empty() {
-            self.by_binding.insert(binding.clone(), dependencies);
+            self.references.insert(binding.clone(), dependencies);
         }
     }
 
     /// Forgets a binding.
     pub fn remove(&mut self, binding: &Key) {
-        for reference in self.by_binding.remove(binding).unwrap_or_default() {
+        for reference in self.references.remove(binding).unwrap_or_default() {
             let place = place(&reference);
             match name(&reference) {
-                Some(name) => drop_entry(&mut self.by_name, (place, name.to_owned()), binding),
-                None => drop_entry(&mut self.by_selector, place, binding),
+                Some(name) => drop_entry(&mut self.named, &(place, name.to_owned()), binding),
+                None => drop_entry(&mut self.selecting, &place, binding),
             }
         }
     }
@@ -62,17 +62,17 @@ impl Index {
             object.namespace.clone(),
         );
         let named = self
-            .by_name
+            .named
             .get(&(place.clone(), object.name.clone()))
             .into_iter()
             .flatten();
         let selecting = self
-            .by_selector
+            .selecting
             .get(&place)
             .into_iter()
             .flatten()
             .filter(|binding| {
-                self.by_binding
+                self.references
                     .get(*binding)
                     .is_some_and(|all| all.iter().any(|reference| refers_to(reference, object)))
             });
@@ -92,11 +92,11 @@ fn name(reference: &DependentObjectReference) -> Option<&str> {
     reference.name.as_deref().filter(|name| !name.is_empty())
 }
 
-fn drop_entry<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Key>>, at: K, binding: &Key) {
-    if let Some(bindings) = map.get_mut(&at) {
+fn drop_entry<K: Ord>(map: &mut BTreeMap<K, BTreeSet<Key>>, at: &K, binding: &Key) {
+    if let Some(bindings) = map.get_mut(at) {
         bindings.remove(binding);
         if bindings.is_empty() {
-            map.remove(&at);
+            map.remove(at);
         }
     }
 }

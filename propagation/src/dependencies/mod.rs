@@ -21,8 +21,7 @@ pub fn annotation(dependencies: &[DependentObjectReference]) -> String {
     if dependencies.is_empty() {
         return "null".to_owned();
     }
-    serde_json::to_string(dependencies)
-        .expect("references consist of texts and selectors, which always serialize")
+    crate::diff::to_text(&dependencies)
 }
 
 /// Reads the dependencies annotation; anything unreadable counts as none.

@@ -17,6 +17,7 @@ pub use version::{needs_update, version};
 
 use std::fmt;
 
+use crds::object::Key;
 use crds::work::Work;
 use crds::{keys, object};
 use interpreter::Interpreter;
@@ -255,9 +256,15 @@ pub fn is_managed(observed: &Value) -> bool {
     object::label(observed, keys::MANAGED) == Some(keys::TRUE)
 }
 
+/// Whether the object belongs to this Work and somebody took the mark off it. Under `abort` it is then refused as a conflict,
+/// which [`conditions::mark_removed`] says better than the refusal does.
+pub fn lost_mark(observed: &Value, work: &Key) -> bool {
+    !is_managed(observed) && holder(observed).as_ref() == Some(work)
+}
+
 /// Kind, namespace and name for people.
 pub(crate) fn described(object: &Value) -> String {
-    format!("{} {}", object::kind(object), object::Key::of(object))
+    format!("{} {}", object::kind(object), Key::of(object))
 }
 
 /// Equality as the API server sees it: a member that is null is a member that is absent.

@@ -224,6 +224,27 @@ fn only_own_objects_are_deleted() {
 }
 
 #[test]
+fn objects_that_lost_their_mark_are_recognised() {
+    let mut observed = applied_in_member(&manifest());
+    assert!(!lost_mark(&observed, &work_key()));
+    object::remove_label(&mut observed, keys::MANAGED);
+    assert!(lost_mark(&observed, &work_key()));
+    assert!(!lost_mark(
+        &observed,
+        &Key::new("karmada-es-member2", "other")
+    ));
+    let condition = super::conditions::mark_removed("member2", &observed, None);
+    assert_eq!(condition.reason, super::conditions::MARK_REMOVED);
+    // Without the back reference it is put right by the next plan.
+    let mut unreferenced = applied_in_member(&manifest());
+    object::remove_annotation(&mut unreferenced, keys::WORK_NAME);
+    assert!(matches!(
+        decided(&manifest(), Some(&unreferenced)),
+        Ok(Plan::Update { .. })
+    ));
+}
+
+#[test]
 fn preserved_objects_lose_every_mark() {
     let mut manifest = manifest();
     object::set_label(

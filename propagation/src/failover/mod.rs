@@ -31,8 +31,7 @@ pub fn parse_unhealthy_since(annotation: &str) -> UnhealthySince {
 
 /// The text of the annotation; `None` when there is nothing to remember.
 pub fn unhealthy_since_annotation(state: &UnhealthySince) -> Option<String> {
-    (!state.is_empty())
-        .then(|| serde_json::to_string(state).expect("a map of names to times always serializes"))
+    (!state.is_empty()).then(|| crate::diff::to_text(state))
 }
 
 /// Feature gates and choices.

@@ -6,8 +6,14 @@ use serde_json::{Map, Value};
 
 use super::Policy;
 
+/// What the keys begin with that are our own addition.
+const OWN_PREFIX: &str = "navarch.dev/";
+
 /// Annotation on a binding: the [`fingerprint`] of the template that it was built from.
 pub const TEMPLATE_FINGERPRINT: &str = "navarch.dev/template-fingerprint";
+
+/// Annotation on a binding: the [`specification_fingerprint`] of the template that it was built from.
+pub const TEMPLATE_SPECIFICATION: &str = "navarch.dev/template-specification";
 
 /// Whether anything changed besides status and bookkeeping of the API server.
 pub fn specification_changed(old: &Value, new: &Value) -> bool {
@@ -21,7 +27,19 @@ pub fn changed_by_control_plane(old: &Value, new: &Value) -> bool {
 
 /// A short text that changes exactly when a user changes the template. Eight bytes in hexadecimal.
 pub fn fingerprint(template: &Value) -> String {
-    let text = user_content(template).to_string();
+    hash(&user_content(template))
+}
+
+/// A short text that changes exactly when anything of the template changes besides its status. Eight bytes in hexadecimal.
+pub fn specification_fingerprint(template: &Value) -> String {
+    let mut object = specification(template);
+    // Where a kind has no status subresource, writes of the status count as generations.
+    crds::object::remove_at(&mut object, &["metadata", "generation"]);
+    hash(&object)
+}
+
+fn hash(content: &Value) -> String {
+    let text = content.to_string();
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -78,5 +96,8 @@ fn user_content(object: &Value) -> Value {
 }
 
 fn retain_user_keys(map: &mut Map<String, Value>) {
-    map.retain(|key, _| !key.contains(".karmada.io") || key == crds::keys::SKIP_AUTO_PROPAGATION);
+    map.retain(|key, _| {
+        let is_own = key.contains(".karmada.io") || key.starts_with(OWN_PREFIX);
+        !is_own || key == crds::keys::SKIP_AUTO_PROPAGATION
+    });
 }

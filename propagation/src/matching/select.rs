@@ -216,35 +216,29 @@ fn explain(
 
 /// What the selectors want instead.
 fn mismatch(subject: &Subject, selectors: &[ResourceSelector]) -> String {
+    let found = |key: &str| subject.labels.get(key).map_or("none", String::as_str);
     let wants = |selector: &ResourceSelector| {
-        let mut text = format!("{} {}", selector.api_version, selector.kind);
-        if let Some(namespace) = selector
-            .namespace
-            .as_deref()
-            .filter(|namespace| *namespace != subject.namespace)
-        {
-            text.push_str(&format!(" in namespace {namespace}"));
+        let mut words = vec![selector.api_version.clone(), selector.kind.clone()];
+        let namespace = selector.namespace.as_deref();
+        if let Some(namespace) = namespace.filter(|it| *it != subject.namespace) {
+            words.push(format!("in namespace {namespace}"));
         }
         if let Some(name) = &selector.name {
-            text.push_str(&format!(" {name}"));
+            words.push(name.clone());
         } else if let Some(labels) = &selector.label_selector {
             for (key, wanted) in labels.match_labels.iter().flatten() {
-                let found = subject.labels.get(key).map_or("none", String::as_str);
-                text.push_str(&format!(" with {key}={wanted} (object has {found})"));
+                words.push(format!("with {key}={wanted} (object has {})", found(key)));
             }
-            for requirement in labels.match_expressions.iter().flatten() {
-                let found = subject
-                    .labels
-                    .get(&requirement.key)
-                    .map_or("none", String::as_str);
-                let values = requirement.values.as_deref().unwrap_or_default().join(", ");
-                text.push_str(&format!(
-                    " with {} {} [{values}] (object has {found})",
-                    requirement.key, requirement.operator
+            for it in labels.match_expressions.iter().flatten() {
+                let (key, operator) = (&it.key, &it.operator);
+                let values = it.values.as_deref().unwrap_or_default().join(", ");
+                words.push(format!(
+                    "with {key} {operator} [{values}] (object has {})",
+                    found(key)
                 ));
             }
         }
-        text
+        words.join(" ")
     };
     format!(
         "selects {}",

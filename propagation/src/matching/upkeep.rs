@@ -74,10 +74,7 @@ pub fn claimed_places(policy: &Policy<'_>) -> BTreeSet<(String, String, String)>
 }
 
 /// The override policies that have to exist before the policy acts, and do not.
-pub fn missing_overrides<'a>(
-    spec: &'a PropagationSpec,
-    exists: impl Fn(&str) -> bool,
-) -> Vec<&'a str> {
+pub fn missing_overrides(spec: &PropagationSpec, exists: impl Fn(&str) -> bool) -> Vec<&str> {
     let mut missing: Vec<_> = spec
         .dependent_overrides
         .iter()

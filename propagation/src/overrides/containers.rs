@@ -159,16 +159,16 @@ fn image_at<'a>(manifest: &'a Value, path: &str) -> Result<(String, &'a str), Co
         let missing = &Value::Null;
         value = match value {
             Value::Object(map) => map.get(segment).unwrap_or(missing),
-            Value::Array(list) => {
+            Value::Array(elements) => {
                 let found = segment
                     .parse::<usize>()
                     .ok()
-                    .and_then(|index| list.get(index));
+                    .and_then(|index| elements.get(index));
                 let (path, segment) = owned(segment);
                 found.ok_or(ContainerError::NoSuchIndex {
                     path,
                     segment,
-                    len: list.len(),
+                    len: elements.len(),
                 })?
             }
             _ => {

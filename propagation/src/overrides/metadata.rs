@@ -32,7 +32,7 @@ pub(super) fn operations(
         match overrider.operator {
             OverriderOperator::Add => operations.push(Operation::add(path, json!(value))),
             OverriderOperator::Replace if exists => {
-                operations.push(Operation::replace(path, json!(value)))
+                operations.push(Operation::replace(path, json!(value)));
             }
             OverriderOperator::Remove if exists => operations.push(Operation::remove(path)),
             OverriderOperator::Replace | OverriderOperator::Remove => {}

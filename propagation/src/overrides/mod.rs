@@ -194,7 +194,7 @@ pub fn apply(
     cluster_policies: &[Policy<'_>],
     policies: &[Policy<'_>],
     sink: &mut impl Sink<Item>,
-) -> Result<Applied, OverrideError> {
+) -> Result<Applied, Box<OverrideError>> {
     let subject = Subject::of(manifest);
     let mut applied = Applied::default();
     let ranked = rank(&subject, cluster, cluster_policies, sink)
@@ -352,17 +352,19 @@ fn apply_rule(
     rule: usize,
     overriders: &Overriders,
     operations: &mut Vec<Operation>,
-) -> Result<String, OverrideError> {
+) -> Result<String, Box<OverrideError>> {
     let mut remarks = Vec::new();
-    let failed = |overrider, index, path: &str, cause| OverrideError {
-        policy: policy.reference.clone(),
-        rule,
-        overrider,
-        index,
-        path: path.to_owned(),
-        cause,
+    let failed = |overrider, index, path: &str, cause| {
+        Box::new(OverrideError {
+            policy: policy.reference.clone(),
+            rule,
+            overrider,
+            index,
+            path: path.to_owned(),
+            cause,
+        })
     };
-    let mut patch = |manifest: &mut Value, new: Vec<Operation>| {
+    let mut run = |manifest: &mut Value, new: Vec<Operation>| {
         let outcome = patch::apply(manifest, &new);
         operations.extend(new);
         outcome.map_err(OverriderError::from)
@@ -375,7 +377,7 @@ fn apply_rule(
         let changes = containers::image_operations(manifest, overrider, policy.scope)
             .map_err(|cause| failed("imageOverrider", index, path, cause.into()))?;
         remarks.extend(changes.ignored.iter().map(ToString::to_string));
-        patch(manifest, changes.operations)
+        run(manifest, changes.operations)
             .map_err(|cause| failed("imageOverrider", index, path, cause))?;
     }
     for (name, field, list) in [
@@ -384,7 +386,7 @@ fn apply_rule(
     ] {
         for (index, overrider) in list.iter().enumerate() {
             let new = containers::words_operations(manifest, overrider, field, policy.scope);
-            patch(manifest, new).map_err(|cause| failed(name, index, "", cause))?;
+            run(manifest, new).map_err(|cause| failed(name, index, "", cause))?;
         }
     }
     for (name, field, list) in [
@@ -397,14 +399,14 @@ fn apply_rule(
     ] {
         for (index, overrider) in list.iter().enumerate() {
             let new = metadata::operations(manifest, overrider, field);
-            patch(manifest, new).map_err(|cause| failed(name, index, "", cause))?;
+            run(manifest, new).map_err(|cause| failed(name, index, "", cause))?;
         }
     }
     for (index, overrider) in overriders.field_overrider.iter().enumerate() {
         let path = &overrider.field_path;
         let new = field::operation(manifest, overrider)
             .map_err(|cause| failed("fieldOverrider", index, path, cause.into()))?;
-        patch(manifest, new.into_iter().collect())
+        run(manifest, new.into_iter().collect())
             .map_err(|cause| failed("fieldOverrider", index, path, cause))?;
     }
     for (index, overrider) in overriders.plaintext.iter().enumerate() {
@@ -414,7 +416,7 @@ fn apply_rule(
             path: path.clone(),
             value: overrider.value.clone(),
         };
-        patch(manifest, vec![new]).map_err(|cause| failed("plaintext", index, path, cause))?;
+        run(manifest, vec![new]).map_err(|cause| failed("plaintext", index, path, cause))?;
     }
     Ok(remarks.join("; "))
 }

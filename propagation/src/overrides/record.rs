@@ -65,9 +65,6 @@ impl Applied {
             })
             .collect();
         entries.sort_by_key(|entry| entry.policy_name);
-        (!entries.is_empty()).then(|| {
-            serde_json::to_string(&entries)
-                .expect("overriders consist of texts and JSON values, which always serialize")
-        })
+        (!entries.is_empty()).then(|| crate::diff::to_text(&entries))
     }
 }

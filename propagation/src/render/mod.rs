@@ -155,14 +155,11 @@ pub fn render<B: Binding>(
             replicas,
         });
     }
-    if let Some(share) = plan
-        .completions
-        .as_ref()
-        .and_then(|shares| shares.get(&target.cluster))
+    let shares = plan.completions.as_ref();
+    if let Some(share) = shares.and_then(|shares| shares.get(&target.cluster))
+        && let Some(completions) = manifest.pointer_mut("/spec/completions")
     {
-        if let Some(completions) = manifest.pointer_mut("/spec/completions") {
-            *completions = (*share).into();
-        }
+        *completions = (*share).into();
     }
     let applied = overrides::apply(
         &mut manifest,
@@ -171,7 +168,7 @@ pub fn render<B: Binding>(
         place.overrides,
         sink,
     )
-    .map_err(|error| RenderError::Override(Box::new(error)))?;
+    .map_err(RenderError::Override)?;
     check_identity(&manifest)?;
 
     let conflict = conflict_resolution(&manifest, spec.conflict_resolution, &target.cluster, sink);

@@ -36,7 +36,7 @@ pub fn render_namespace(
     let name = cluster.metadata.name.as_deref().unwrap_or_default();
     let mut manifest = namespace.clone();
     let applied = overrides::apply(&mut manifest, cluster, cluster_overrides, &[], sink)
-        .map_err(|error| RenderError::Override(Box::new(error)))?;
+        .map_err(RenderError::Override)?;
     check_identity(&manifest)?;
     let mut metadata = work_metadata(&manifest, name);
     metadata.owner_references = Some(vec![crate::binding::owner(namespace)]);

@@ -109,7 +109,7 @@ fn item(
             }
         }
         Some(applied) => {
-            item.applied_message = Some(applied.message.clone()).filter(|text| !text.is_empty())
+            item.applied_message = Some(applied.message.clone()).filter(|text| !text.is_empty());
         }
         None => {}
     }

@@ -237,7 +237,7 @@ impl Printer {
                 '\u{2028}' => self.put("\\L"),
                 '\u{2029}' => self.put("\\P"),
                 printable if is_printable(*printable) && *printable != '\u{feff}' => {
-                    self.put_char(*printable)
+                    self.put_char(*printable);
                 }
                 other => {
                     let code = u32::from(*other);

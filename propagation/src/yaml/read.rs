@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         }
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let tag = tag.as_ref().map(|tag| tag.to_string());
+                let tag = tag.as_ref().map(ToString::to_string);
                 (anchor, scalar(&text, style, tag.as_deref())?)
             }
             Event::SequenceStart(_, anchor, _) => {
