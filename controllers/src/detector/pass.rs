@@ -1,0 +1,467 @@
+//! One look at one template.
+
+use std::{sync::Arc, time::Instant};
+
+use crds::{
+    object,
+    policy::{ClusterPropagationPolicy, PropagationPolicy},
+    reasons,
+    work::{ClusterResourceBinding, ResourceBinding},
+};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{ResourceExt, api::DynamicObject};
+use propagation::{
+    binding::Inputs,
+    events as texts,
+    matching::{
+        ClaimState, Decision, Input, Level, Policy, PolicyKind, Subject, claim_patch, decide, lazy,
+        preemption::{Preemption, preempt},
+        read_claim, upkeep,
+    },
+    skip,
+};
+use runtime::{Action, events::reference_to};
+use serde_json::{Value, json};
+use trace::NoTrace;
+
+use super::{
+    Context, Error, TemplateKey,
+    claims::{self, binding_key, metadata_value, patch_template},
+    upsert::{self, Written},
+    wake::TERMINATING_BINDING,
+};
+use crate::{
+    world::{Bindings, World, to_value},
+    write,
+};
+
+/// Failures of a transient kind in a row before the user hears of them.
+const PATIENCE: u32 = 6;
+
+pub(super) async fn reconcile(key: TemplateKey, context: Arc<Context>) -> Result<Action, Error> {
+    let woken_lazily = context.handle.take_lazy_wake(&key);
+    let outcome = look(&key, &context, woken_lazily).await;
+    if outcome.is_err() && woken_lazily {
+        context.handle.put_lazy_wake_back(&key);
+    }
+    outcome
+}
+
+async fn look(key: &TemplateKey, context: &Context, woken_lazily: bool) -> Result<Action, Error> {
+    let template = context
+        .world
+        .template(&key.gvk, &key.key)
+        .await
+        .map_err(|source| Error::ReadTemplate {
+            template: key.clone(),
+            source,
+        })?;
+    let Some(template) = template.filter(|it| may_propagate(key, it, context)) else {
+        context.handle.settle(key);
+        return Ok(Action::AwaitChange);
+    };
+    let pass = Pass {
+        key,
+        context,
+        template,
+        woken_lazily,
+    };
+    if key.namespace().is_some() {
+        pass.run::<ResourceBinding>().await
+    } else {
+        pass.run::<ClusterResourceBinding>().await
+    }
+}
+
+fn may_propagate(key: &TemplateKey, template: &DynamicObject, context: &Context) -> bool {
+    let options = &context.options;
+    let (apis, namespaces) = (&options.skipped_apis, &options.skipped_namespaces);
+    let subject = subject(key, template);
+    // Garbage collection waits for the binding to go; a new one would be collected in turn, for ever.
+    let is_collected = template.metadata.deletion_timestamp.is_some()
+        && template
+            .finalizers()
+            .iter()
+            .any(|it| it == "foregroundDeletion" || it == "orphan");
+    !is_collected && skip::may_propagate(&subject, apis, namespaces, &mut NoTrace).is_allowed()
+}
+
+fn subject(key: &TemplateKey, template: &DynamicObject) -> Subject {
+    Subject {
+        api_version: key.gvk.api_version(),
+        kind: key.gvk.kind.clone(),
+        namespace: key.key.namespace.clone().unwrap_or_default(),
+        name: key.key.name.clone(),
+        labels: template.labels().clone(),
+    }
+}
+
+/// The policies that can concern a template.
+struct Candidates {
+    policies: Vec<Arc<PropagationPolicy>>,
+    cluster_policies: Vec<Arc<ClusterPropagationPolicy>>,
+}
+
+impl Candidates {
+    fn read(world: &World, namespace: Option<&str>) -> Self {
+        Self {
+            policies: namespace.map_or_else(Vec::new, |namespace| {
+                world
+                    .policies
+                    .by_index(world.policies_by_namespace, namespace)
+            }),
+            cluster_policies: world.cluster_policies.list(),
+        }
+    }
+
+    fn views(&self) -> (Vec<Policy<'_>>, Vec<Policy<'_>>) {
+        let policies = self.policies.iter().map(|it| Policy::from(it.as_ref()));
+        let cluster = self.cluster_policies.iter();
+        (
+            policies.collect(),
+            cluster.map(|it| Policy::from(it.as_ref())).collect(),
+        )
+    }
+}
+
+struct Pass<'a> {
+    key: &'a TemplateKey,
+    context: &'a Context,
+    template: Arc<DynamicObject>,
+    woken_lazily: bool,
+}
+
+impl Pass<'_> {
+    async fn run<B: Bindings>(mut self) -> Result<Action, Error> {
+        let started = Instant::now();
+        let world = &self.context.world;
+        let subject = subject(self.key, &self.template);
+        let metadata = metadata_value(self.template.as_ref());
+        let claim = read_claim(&metadata);
+        if claim.claimed().is_none() {
+            self.context.handle.wait(self.key);
+        }
+        let candidates = Candidates::read(world, self.key.namespace());
+        let (policies, cluster_policies) = candidates.views();
+        let existing = B::store(world).get(&binding_key(self.key));
+        let input = Input {
+            subject: &subject,
+            metadata: &metadata,
+            policies: &policies,
+            cluster_policies: &cluster_policies,
+            bound: existing.as_ref().map(|binding| &binding.spec().resource),
+        };
+        match decide(&input, &mut NoTrace) {
+            Decision::NoPolicy | Decision::Ignore | Decision::Wait { .. } => {
+                Ok(Action::AwaitChange)
+            }
+            Decision::Release { claim, message, .. } => {
+                tracing::info!(policy = %claim.policy, reason = message, "Releasing the template");
+                claims::release(world, self.key, claim.policy.kind, &claim.id).await?;
+                Ok(Action::AwaitChange)
+            }
+            Decision::Apply { policy, newly } => {
+                if newly {
+                    self.context.metrics.matched(started.elapsed());
+                } else if self.context.options.gates.preemption
+                    && let Some(taker) =
+                        self.preempter(&subject, &claim, policy, &policies, &cluster_policies)
+                {
+                    return self.preempt::<B>(taker, policy).await;
+                }
+                self.apply::<B>(policy).await
+            }
+        }
+    }
+
+    /// The best policy that takes the template from its owner.
+    fn preempter<'p, 'a>(
+        &self,
+        subject: &Subject,
+        claim: &ClaimState,
+        owner: &Policy<'_>,
+        policies: &'p [Policy<'a>],
+        cluster_policies: &'p [Policy<'a>],
+    ) -> Option<&'p Policy<'a>> {
+        let terminating = self.template.metadata.deletion_timestamp.is_some();
+        let takes = |policy: &&Policy<'_>| {
+            !policy.id.is_empty()
+                && policy.level(subject) == Level::Name
+                && matches!(
+                    preempt(policy, claim, Some(owner), terminating),
+                    Preemption::Take { .. }
+                )
+        };
+        let best = |policies: &'p [Policy<'a>]| {
+            policies.iter().filter(takes).max_by(|a, b| {
+                let by_name = || b.reference.name.cmp(&a.reference.name);
+                a.priority().cmp(&b.priority()).then_with(by_name)
+            })
+        };
+        best(policies).or_else(|| best(cluster_policies))
+    }
+
+    async fn preempt<B: Bindings>(
+        &mut self,
+        taker: &Policy<'_>,
+        owner: &Policy<'_>,
+    ) -> Result<Action, Error> {
+        let (new, old) = (taker.reference.clone(), owner.reference.clone());
+        let about = reference_to(&self.template);
+        let outcome = self.apply::<B>(taker).await;
+        let events = &self.context.events;
+        match &outcome {
+            Ok(_) => events.normal(
+                about,
+                reasons::PREEMPT_POLICY_SUCCEED,
+                texts::preempt_policy_succeed(&new, &old),
+            ),
+            Err(error) if error.is_transient() => {}
+            Err(error) => events.warning(
+                about,
+                reasons::PREEMPT_POLICY_FAILED,
+                texts::preempt_policy_failed(&new, &old, &error.text()),
+            ),
+        }
+        self.context.metrics.preempted(outcome.is_ok());
+        outcome
+    }
+
+    async fn apply<B: Bindings>(&mut self, policy: &Policy<'_>) -> Result<Action, Error> {
+        if policy.id.is_empty() {
+            // The id wakes the templates that wait for it.
+            return Ok(Action::AwaitChange);
+        }
+        let started = Instant::now();
+        let outcome = self.claim_and_bind::<B>(policy).await;
+        self.context
+            .metrics
+            .applied(outcome.is_ok(), started.elapsed());
+        let about = reference_to(&self.template);
+        match outcome {
+            Ok(Bound::Written(written)) => {
+                self.tell_success(about, policy, written);
+                Ok(Action::AwaitChange)
+            }
+            Ok(Bound::Deferred | Bound::Gone) => Ok(Action::AwaitChange),
+            Ok(Bound::BindingGoes) => Ok(Action::Requeue(TERMINATING_BINDING)),
+            Err(error) => {
+                let failures = self.context.handle.queue().failures(self.key);
+                if !error.is_transient() || failures >= PATIENCE {
+                    self.tell_failure(about, policy, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn tell_success(&self, about: ObjectReference, policy: &Policy<'_>, written: Written) {
+        let events = &self.context.events;
+        if let Some((reason, text)) = written.interpreted {
+            events.normal(about.clone(), reason, text);
+        }
+        if written.changed {
+            events.normal(
+                about,
+                reasons::APPLY_POLICY_SUCCEED,
+                texts::apply_policy_succeed(&policy.reference),
+            );
+        }
+    }
+
+    fn tell_failure(&self, about: ObjectReference, policy: &Policy<'_>, error: &Error) {
+        let events = &self.context.events;
+        let specific = match error {
+            Error::Replicas { .. } => Some(reasons::GET_REPLICAS_FAILED),
+            Error::Components { .. } => Some(reasons::GET_COMPONENTS_FAILED),
+            _ => None,
+        };
+        if let Some(reason) = specific {
+            events.warning(about.clone(), reason, error.text());
+        }
+        let text = texts::apply_policy_failed(&policy.reference, &error.text());
+        if matches!(error, Error::OverridesMissing { .. })
+            && let Some(about) = self.policy_reference(policy)
+        {
+            events.warning(about, reasons::APPLY_POLICY_FAILED, text.clone());
+        }
+        events.warning(about, reasons::APPLY_POLICY_FAILED, text);
+    }
+
+    fn policy_reference(&self, policy: &Policy<'_>) -> Option<ObjectReference> {
+        let world = &self.context.world;
+        let of = &policy.reference;
+        let key = object::Key::new(&of.namespace, &of.name);
+        match of.kind {
+            PolicyKind::PropagationPolicy => world
+                .policies
+                .get(&key)
+                .map(|it| write::reference(it.as_ref())),
+            PolicyKind::ClusterPropagationPolicy => world
+                .cluster_policies
+                .get(&key)
+                .map(|it| write::reference(it.as_ref())),
+        }
+    }
+
+    fn check_overrides(&self, policy: &Policy<'_>) -> Result<(), Error> {
+        let world = &self.context.world;
+        let of = &policy.reference;
+        let missing = upkeep::missing_overrides(policy.spec, |name| match of.kind {
+            PolicyKind::PropagationPolicy => world
+                .overrides
+                .get(&object::Key::new(&of.namespace, name))
+                .is_some(),
+            PolicyKind::ClusterPropagationPolicy => world
+                .cluster_overrides
+                .get(&object::Key::cluster_scoped(name))
+                .is_some(),
+        });
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::OverridesMissing {
+            message: upkeep::missing_overrides_message(of.kind, &missing),
+        })
+    }
+
+    async fn claim_and_bind<B: Bindings>(&mut self, policy: &Policy<'_>) -> Result<Bound, Error> {
+        let Context { world, options, .. } = self.context;
+        self.check_overrides(policy)?;
+        let existing = B::store(world).get(&binding_key(self.key));
+        let mut value = to_value(&self.template);
+        if let Some(existing) = &existing {
+            upsert::check_name(existing.as_ref(), &value, policy)?;
+        }
+
+        let bound_annotations = existing.as_ref().map(|binding| binding.annotations());
+        let deferral = Deferral::of(policy, &value, bound_annotations, self.woken_lazily);
+        let patch = merged(
+            claim_patch(&value["metadata"], &policy.claim()),
+            deferral.patch(&value),
+        );
+        if let Some(patch) = patch {
+            let patched = patch_template(world, self.key, &patch, |source| Error::Claim {
+                template: self.key.clone(),
+                source,
+            });
+            let Some(patched) = patched.await? else {
+                return Ok(Bound::Gone);
+            };
+            tracing::info!(policy = %policy.reference, "Claimed the template");
+            value = to_value(&patched);
+            self.template = Arc::new(patched);
+        }
+        self.context.handle.settle(self.key);
+        if deferral.defers {
+            return Ok(Bound::Deferred);
+        }
+        if existing.is_some_and(|binding| binding.meta().deletion_timestamp.is_some()) {
+            return Ok(Bound::BindingGoes);
+        }
+
+        let interpretation = upsert::interpret(world, options.gates, self.key, &value)?;
+        let interpreted = if !interpretation.components.is_empty() {
+            Some((
+                reasons::GET_COMPONENTS_SUCCEED,
+                texts::GET_COMPONENTS_SUCCEED,
+            ))
+        } else if interpretation.replicas.is_some() {
+            Some((reasons::GET_REPLICAS_SUCCEED, texts::GET_REPLICAS_SUCCEED))
+        } else {
+            None
+        };
+        let schedule_priority = match &policy.spec.schedule_priority {
+            Some(priority) if options.gates.schedule_priority && B::IS_NAMESPACED => {
+                Some(upsert::schedule_priority(world, priority).await?)
+            }
+            _ => None,
+        };
+        let inputs = Inputs {
+            template: &value,
+            policy,
+            interpretation,
+            schedule_priority,
+            gates: options.gates.of_binding(),
+        };
+        let mut written = upsert::upsert::<B>(world, self.key, inputs).await?;
+        written.interpreted = interpreted.filter(|_| written.replicas_changed);
+        Ok(Bound::Written(written))
+    }
+}
+
+/// What became of a template's binding.
+enum Bound {
+    Written(Written),
+    /// The policy is lazy and no user has touched the template.
+    Deferred,
+    /// The template is gone.
+    Gone,
+    /// Somebody deleted the binding, which takes a while; its end wakes the template.
+    BindingGoes,
+}
+
+/// Whether a lazy policy leaves the binding alone for now. A template that has no binding to remember the state that was passed
+/// over keeps that in an annotation of its own.
+#[derive(Debug, PartialEq, Eq)]
+struct Deferral {
+    defers: bool,
+    marker: Option<String>,
+}
+
+impl Deferral {
+    fn of(
+        policy: &Policy<'_>,
+        template: &Value,
+        bound: Option<&std::collections::BTreeMap<String, String>>,
+        woken_lazily: bool,
+    ) -> Self {
+        if !policy.is_lazy() {
+            return Self {
+                defers: false,
+                marker: None,
+            };
+        }
+        let fingerprint = lazy::fingerprint(template);
+        let is_marked =
+            object::annotation(template, lazy::TEMPLATE_FINGERPRINT) == Some(&*fingerprint);
+        let defers = lazy::defers(policy, template, bound, woken_lazily || is_marked);
+        let is_remembered =
+            bound.is_some_and(|annotations| annotations.contains_key(lazy::TEMPLATE_FINGERPRINT));
+        Self {
+            defers,
+            marker: (defers && !is_remembered).then_some(fingerprint),
+        }
+    }
+
+    /// Puts the marker in place, or removes one that is not needed any more.
+    fn patch(&self, template: &Value) -> Option<Value> {
+        let present = object::annotation(template, lazy::TEMPLATE_FINGERPRINT);
+        (present != self.marker.as_deref()).then(
+            || json!({"metadata": {"annotations": {lazy::TEMPLATE_FINGERPRINT: self.marker}}}),
+        )
+    }
+}
+
+/// Two merge patches of different keys as one.
+fn merged(first: Option<Value>, second: Option<Value>) -> Option<Value> {
+    let (first, second) = match (first, second) {
+        (Some(first), Some(second)) => (first, second),
+        (first, second) => return first.or(second),
+    };
+    let (Value::Object(mut map), Value::Object(other)) = (first, second) else {
+        return None;
+    };
+    for (key, value) in other {
+        let both = match map.remove(&key) {
+            Some(present) if present.is_object() && value.is_object() => {
+                merged(Some(present), Some(value))
+            }
+            _ => Some(value),
+        };
+        if let Some(both) = both {
+            map.insert(key, both);
+        }
+    }
+    Some(Value::Object(map))
+}

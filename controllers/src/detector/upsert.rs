@@ -1,0 +1,238 @@
+//! Template and policy -> binding, written.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crds::{
+    policy::{PriorityClassSource, SchedulePriority},
+    work::ReplicaRequirements,
+};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use kube::{Api, ResourceExt};
+use propagation::{
+    binding::{self, Inputs, Interpretation},
+    matching::{Policy, lazy},
+};
+use runtime::error::call;
+use serde_json::Value;
+use trace::NoTrace;
+use uuid::Uuid;
+
+use super::{Error, Gates, TemplateKey, claims::binding_key};
+use crate::{
+    world::{Bindings, World},
+    write,
+};
+
+/// What writing a binding came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// The binding was created or changed.
+    pub(super) changed: bool,
+    /// And so were its replicas or components.
+    pub(super) replicas_changed: bool,
+    /// Reason and text of the event about them, if there is something to tell.
+    pub(super) interpreted: Option<(&'static str, &'static str)>,
+}
+
+/// What the interpreter says about a template.
+pub(super) fn interpret(
+    world: &World,
+    gates: Gates,
+    key: &TemplateKey,
+    template: &Value,
+) -> Result<Interpretation, Error> {
+    if gates.multiple_pod_templates {
+        let components =
+            world
+                .interpreter
+                .components(template)
+                .map_err(|source| Error::Components {
+                    template: key.clone(),
+                    source: Box::new(source),
+                })?;
+        if let Some(components) = components {
+            return Ok(Interpretation {
+                components,
+                ..Interpretation::default()
+            });
+        }
+    }
+    let answer = world
+        .interpreter
+        .replicas(template)
+        .map_err(|source| Error::Replicas {
+            template: key.clone(),
+            source: Box::new(source),
+        })?;
+    Ok(
+        answer.map_or_else(Interpretation::default, |(replicas, requirements)| {
+            Interpretation {
+                // More replicas than the wire can carry are as many as it can.
+                replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
+                requirements: requirements.filter(|it| *it != ReplicaRequirements::default()),
+                components: Vec::new(),
+            }
+        }),
+    )
+}
+
+/// The value of the policy's priority class.
+pub(super) async fn schedule_priority(
+    world: &World,
+    priority: &SchedulePriority,
+) -> Result<i32, Error> {
+    // The only source that there is; another one has to be decided here.
+    let PriorityClassSource::KubePriorityClass = priority.priority_class_source;
+    let api: Api<PriorityClass> = Api::all_with(world.client(), &());
+    let name = &priority.priority_class_name;
+    let class = call(api.get(name))
+        .await
+        .map_err(|source| Error::PriorityClass {
+            name: name.clone(),
+            source,
+        })?;
+    Ok(class.value.unwrap_or_default())
+}
+
+/// Fails if the binding's name is taken by a template of another group, or by an earlier one of this name.
+pub(super) fn check_name<B: Bindings>(
+    existing: &B,
+    template: &Value,
+    policy: &Policy<'_>,
+) -> Result<(), Error> {
+    let inputs = Inputs {
+        template,
+        policy,
+        interpretation: Interpretation::default(),
+        schedule_priority: None,
+        gates: binding::Gates::default(),
+    };
+    let draft: B = binding::build(inputs, &mut NoTrace);
+    binding::merge(existing, &draft, "")?;
+    Ok(())
+}
+
+/// Makes the binding what template and policy ask for.
+pub(super) async fn upsert<B: Bindings>(
+    world: &World,
+    key: &TemplateKey,
+    inputs: Inputs<'_>,
+) -> Result<Written, Error> {
+    let template = inputs.template;
+    let mut desired: B = binding::build(inputs, &mut NoTrace);
+    desired.annotations_mut().insert(
+        lazy::TEMPLATE_SPECIFICATION.to_owned(),
+        lazy::specification_fingerprint(template),
+    );
+    let binding_key = binding_key(key);
+    let (store, api) = (B::store(world), B::api(world, key.namespace()));
+    let permanent_id = Uuid::new_v4().to_string();
+    let failed = |source| Error::WriteBinding {
+        binding: binding_key.to_string(),
+        source,
+    };
+    let existing = match store.get(&binding_key) {
+        Some(existing) => existing,
+        None => {
+            let new = binding::create(desired.clone(), &permanent_id);
+            match write::create(&api, store, &new).await {
+                Ok(_) => {
+                    return Ok(Written {
+                        changed: true,
+                        replicas_changed: true,
+                        interpreted: None,
+                    });
+                }
+                // The store lags behind: take what is there as if it had been known.
+                Err(source) if source.is_already_exists() => {
+                    Arc::new(call(api.get(&binding_key.name)).await.map_err(|source| {
+                        Error::ReadBinding {
+                            binding: binding_key.to_string(),
+                            source,
+                        }
+                    })?)
+                }
+                Err(source) => return Err(failed(source)),
+            }
+        }
+    };
+    keep_version(existing.as_ref(), &mut desired);
+    let Some(merged) = binding::merge(existing.as_ref(), &desired, &permanent_id)? else {
+        return Ok(Written::default());
+    };
+    let changed = write::update(&api, store, existing.as_ref(), &merged)
+        .await
+        .map_err(failed)?;
+    let (old, new) = (existing.spec(), merged.spec());
+    Ok(Written {
+        changed,
+        replicas_changed: changed
+            && (old.replicas, &old.replica_requirements, &old.components)
+                != (new.replicas, &new.replica_requirements, &new.components),
+        interpreted: None,
+    })
+}
+
+/// Leaves `spec.resource.resourceVersion` as it is while only the template's status has changed since: a restart, or any other
+/// look at the template, must not wake everything that hangs on the binding.
+fn keep_version<B: Bindings>(existing: &B, desired: &mut B) {
+    let built_from = |annotations: &BTreeMap<String, String>| {
+        annotations.get(lazy::TEMPLATE_SPECIFICATION).cloned()
+    };
+    let before = &existing.spec().resource;
+    let is_same_object = before.uid == desired.spec().resource.uid;
+    if is_same_object
+        && built_from(existing.annotations()) == built_from(desired.annotations())
+        && before.resource_version.is_some()
+    {
+        let version = before.resource_version.clone();
+        desired.spec_mut().resource.resource_version = version;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::work::ResourceBinding;
+
+    use super::*;
+
+    fn built(uid: &str, version: &str, specification: &str) -> ResourceBinding {
+        let mut binding = ResourceBinding::default();
+        binding.annotations_mut().insert(
+            lazy::TEMPLATE_SPECIFICATION.to_owned(),
+            specification.to_owned(),
+        );
+        binding.spec.resource.uid = Some(uid.to_owned());
+        binding.spec.resource.resource_version = Some(version.to_owned());
+        binding
+    }
+
+    #[test]
+    fn version_follows_the_specification() {
+        for (name, existing, desired, expected) in [
+            (
+                "status only",
+                built("u", "1", "a"),
+                built("u", "2", "a"),
+                "1",
+            ),
+            (
+                "specification",
+                built("u", "1", "a"),
+                built("u", "2", "b"),
+                "2",
+            ),
+            (
+                "another object",
+                built("t", "1", "a"),
+                built("u", "2", "a"),
+                "2",
+            ),
+        ] {
+            let mut desired = desired;
+            keep_version(&existing, &mut desired);
+            let version = desired.spec.resource.resource_version.as_deref();
+            assert_eq!(version, Some(expected), "{name}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What has a template looked at.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::object::{Gvk, Key};
+use kube::{ResourceExt, api::DynamicObject};
+use propagation::{
+    matching::lazy,
+    skip::{SkippedNamespaces, is_reserved},
+};
+use runtime::{Change, queue::Priority, store::key_of};
+
+use super::{Handle, TemplateKey};
+use crate::world::{Bindings, World, to_value};
+
+/// How long a binding that somebody deleted may take to go before the template is looked at again anyway.
+pub(super) const TERMINATING_BINDING: Duration = Duration::from_secs(10);
+
+/// Fills the queue from the stores.
+pub(super) fn subscribe<B1: Bindings, B2: Bindings>(
+    world: &Arc<World>,
+    handle: &Handle,
+    namespaces: &SkippedNamespaces,
+) {
+    let (queue, skipped) = (handle.clone(), namespaces.clone());
+    world.templates.subscribe(move |gvk, change| {
+        let namespace = change
+            .object()
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or_default();
+        if is_reserved(namespace) || skipped.matches(namespace) {
+            return;
+        }
+        template_changed(&queue, gvk, change);
+    });
+    bindings::<B1>(world, handle);
+    bindings::<B2>(world, handle);
+}
+
+fn template_changed(handle: &Handle, gvk: &Gvk, change: &Change<'_, DynamicObject>) {
+    let key = || TemplateKey {
+        gvk: gvk.clone(),
+        key: key_of(change.object().as_ref()),
+    };
+    match change {
+        Change::Added { initial: true, .. } => handle.enqueue(key(), Priority::Low),
+        Change::Added { .. } | Change::Deleted { .. } => {
+            let key = key();
+            handle.touched(&key);
+            handle.enqueue(key, Priority::Normal);
+        }
+        Change::Updated { old, new } if specification_changed(old, new) => {
+            let key = key();
+            if !lazy::changed_by_control_plane(&to_value(old), &to_value(new)) {
+                handle.touched(&key);
+            }
+            handle.enqueue(key, Priority::Normal);
+        }
+        Change::Updated { .. } => {}
+    }
+}
+
+/// Whether anything but the status and the bookkeeping of the API server changed. Does without copies of the bodies, because
+/// most updates of a busy template are of its status.
+fn specification_changed(old: &DynamicObject, new: &DynamicObject) -> bool {
+    let metadata = |object: &DynamicObject| {
+        let mut metadata = object.metadata.clone();
+        metadata.managed_fields = None;
+        metadata.resource_version = None;
+        metadata
+    };
+    if metadata(old) != metadata(new) {
+        return true;
+    }
+    let (Some(old), Some(new)) = (old.data.as_object(), new.data.as_object()) else {
+        return old.data != new.data;
+    };
+    let fields =
+        |object: &serde_json::Map<_, _>| object.len() - usize::from(object.contains_key("status"));
+    fields(old) != fields(new)
+        || old
+            .iter()
+            .any(|(field, value)| field != "status" && new.get(field) != Some(value))
+}
+
+/// A binding that is deleted or loses its labels is mended at once.
+fn bindings<B: Bindings>(world: &Arc<World>, handle: &Handle) {
+    let handle = handle.clone();
+    let weak = Arc::downgrade(world);
+    B::store(world).subscribe(move |change| {
+        let relabelled = match change {
+            Change::Updated { old, new } => old.labels() != new.labels(),
+            Change::Added { .. } => false,
+            Change::Deleted { .. } => true,
+        };
+        if !relabelled {
+            return;
+        }
+        let key = TemplateKey::of_binding(&change.object().spec().resource);
+        if change.is_deletion()
+            && let Some(world) = weak.upgrade()
+        {
+            namesakes(&world, &key)
+                .into_iter()
+                .for_each(|other| handle.enqueue(other, Priority::Normal));
+        }
+        handle.enqueue(key, Priority::Normal);
+    });
+}
+
+/// Templates of other groups that could not have a binding because this one had it.
+fn namesakes(world: &World, of: &TemplateKey) -> Vec<TemplateKey> {
+    let kinds = world.templates.kinds();
+    let others = kinds
+        .into_iter()
+        .filter(|gvk| *gvk != of.gvk && gvk.kind.eq_ignore_ascii_case(&of.gvk.kind));
+    others
+        .filter(|gvk| world.templates.object(gvk, &of.key).is_some())
+        .map(|gvk| TemplateKey {
+            gvk,
+            key: Key::clone(&of.key),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_status_does_not_wake() {
+        let object = |value| -> DynamicObject { serde_json::from_value(value).unwrap() };
+        let base = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "resourceVersion": "1"},
+            "spec": {"replicas": 1},
+        });
+        for (name, patch, expected) in [
+            ("nothing", json!({}), false),
+            (
+                "resourceVersion",
+                json!({"metadata": {"resourceVersion": "2"}}),
+                false,
+            ),
+            ("status", json!({"status": {"replicas": 1}}), false),
+            ("spec", json!({"spec": {"replicas": 2}}), true),
+            ("label", json!({"metadata": {"labels": {"a": "b"}}}), true),
+            (
+                "deletion",
+                json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+                true,
+            ),
+            ("a field goes", json!({"spec": null}), true),
+            ("a field comes", json!({"data": {}}), true),
+        ] {
+            let mut changed = base.clone();
+            propagation::diff::apply(&mut changed, &patch);
+            let (old, new) = (object(base.clone()), object(changed));
+            assert_eq!(specification_changed(&old, &new), expected, "{name}");
+            assert_eq!(
+                specification_changed(&new, &old),
+                expected,
+                "{name}, reversed"
+            );
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Policy -> the templates that it concerns are looked at; a deleted policy lets go of what it has claimed.
+//!
+//! reads   policies, templates, bindings     woken by  policies, override policies that policies wait for
+//! writes  permanent id and finalizer of policies; takes claims away from templates and bindings
+//!         owns  finalizers `karmada.io/propagation-policy-controller` and `karmada.io/cluster-propagation-policy-controller`
+//!
+//! Both kinds of policy run through the same code. Which policy gets a template is the [detector](crate::detector)'s decision.
+
+mod concerned;
+mod kinds;
+mod letting_go;
+mod wake;
+
+use std::sync::Arc;
+
+use crds::policy::{ClusterPropagationPolicy, PropagationPolicy};
+use futures::future::BoxFuture;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use propagation::matching::{PolicyKind, PolicyRef};
+use runtime::{
+    Action, ApiError, Controller, Queue, controller::ReconcileError, error::call, queue::Priority,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use self::kinds::{Policies, key_of};
+use crate::{
+    World,
+    detector::{self, Handle, TemplateKey},
+};
+
+/// What the reconciler of policies can be told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Gate `PropagationPolicyPreemption`: policies that preempt have templates of other policies looked at.
+    pub preemption: bool,
+    /// Policies that are worked on at a time.
+    pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            preemption: false,
+            workers: 8,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("give policy {policy} its id and finalizer")]
+    Identify { policy: String, source: ApiError },
+    #[error("policy {policy} waits for the first list of {kind}")]
+    NotSynced { policy: String, kind: String },
+    #[error("policy {policy} lets go of {template}, and {others} more failed")]
+    LetGo {
+        policy: String,
+        template: TemplateKey,
+        others: usize,
+        source: Box<detector::Error>,
+    },
+    #[error("remove finalizer of policy {policy}")]
+    Finalize { policy: String, source: ApiError },
+}
+
+impl ReconcileError for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Identify { .. } => "Identify",
+            Self::NotSynced { .. } => "NotSynced",
+            Self::LetGo { .. } => "LetGo",
+            Self::Finalize { .. } => "Finalize",
+        }
+    }
+
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Identify { source, .. } | Self::Finalize { source, .. } => source.is_conflict(),
+            Self::LetGo { source, .. } => source.is_conflict(),
+            // The list wakes nobody, so this is tried again; there is nothing to tell.
+            Self::NotSynced { .. } => true,
+        }
+    }
+}
+
+struct Context {
+    world: Arc<World>,
+    detector: Handle,
+    options: Options,
+}
+
+/// A policy in the queue, printed with its kind because names of the two kinds may be equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PolicyKey(PolicyRef);
+
+impl std::fmt::Display for PolicyKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.0.kind.as_str(), self.0)
+    }
+}
+
+/// Subscribes at once; the future works until the world stops.
+pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFuture<'static, ()> {
+    let queue = Queue::new();
+    wake::subscribe(world, detector, &queue);
+    let controller = Controller {
+        name: "policy reconciler",
+        queue,
+        workers: options.workers,
+        metrics: Arc::clone(&world.reconciles),
+    };
+    let stop = world.stop.clone();
+    let context = Arc::new(Context {
+        world: Arc::clone(world),
+        detector: detector.clone(),
+        options,
+    });
+    let reconcile = move |key: PolicyKey| {
+        let context = Arc::clone(&context);
+        async move {
+            match key.0.kind {
+                PolicyKind::PropagationPolicy => {
+                    reconcile::<PropagationPolicy>(&key.0, &context).await
+                }
+                PolicyKind::ClusterPropagationPolicy => {
+                    reconcile::<ClusterPropagationPolicy>(&key.0, &context).await
+                }
+            }
+        }
+    };
+    Box::pin(controller.run(reconcile, stop))
+}
+
+async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Action, Error> {
+    let world = &context.world;
+    let Some(policy) = P::store(world).get(&key_of(key)) else {
+        return Ok(Action::AwaitChange);
+    };
+    if policy.meta().deletion_timestamp.is_some() {
+        letting_go::let_go(policy.as_ref(), key, world).await?;
+        return Ok(Action::AwaitChange);
+    }
+    if let Some(patch) = identity(policy.as_ref(), || Uuid::new_v4().to_string()) {
+        write(policy.as_ref(), key, world, &patch)
+            .await
+            .map_err(|source| Error::Identify {
+                policy: key.to_string(),
+                source,
+            })?;
+        // The answer of the server wakes the policy.
+        return Ok(Action::AwaitChange);
+    }
+    let view = policy.view();
+    for (template, priority) in concerned::concerned(&view, world, context) {
+        context.detector.enqueue_for(&view, template, priority);
+    }
+    Ok(Action::AwaitChange)
+}
+
+/// The patch that gives a policy what it lacks of permanent id and finalizer.
+fn identity<P: Policies>(policy: &P, fresh_id: impl FnOnce() -> String) -> Option<Value> {
+    let has_id = policy.labels().get(P::ID).is_some_and(|id| !id.is_empty());
+    let present = policy.finalizers();
+    let has_finalizer = present.iter().any(|it| it == P::FINALIZER);
+    if has_id && has_finalizer {
+        return None;
+    }
+    let mut metadata = json!({});
+    if !has_id {
+        metadata["labels"] = json!({ P::ID: fresh_id() });
+    }
+    if !has_finalizer {
+        let finalizers = present.iter().map(String::as_str).chain([P::FINALIZER]);
+        metadata["finalizers"] = finalizers.collect();
+    }
+    Some(json!({ "metadata": metadata }))
+}
+
+/// Patches a policy that still is as it was read. One that is gone is fine.
+async fn write<P: Policies>(
+    policy: &P,
+    key: &PolicyRef,
+    world: &World,
+    patch: &Value,
+) -> Result<(), ApiError> {
+    let mut patch = patch.clone();
+    if let Some(version) = policy.resource_version() {
+        patch["metadata"]["resourceVersion"] = version.into();
+    }
+    let api = P::api(world, key);
+    let params = PatchParams::default();
+    match call(api.patch(&key.name, &params, &Patch::Merge(&patch))).await {
+        Ok(mut written) => {
+            // The answer to the removal of the last finalizer is an object that is gone already.
+            if written.meta().deletion_timestamp.is_none() {
+                written.complete();
+                P::store(world).observe_reply(written);
+            }
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// How urgently a template is looked at because of a policy: one that a user has just named goes with what users do.
+const fn priority(is_named: bool) -> Priority {
+    if is_named {
+        Priority::Normal
+    } else {
+        Priority::Low
+    }
+}
+
+#[cfg(test)]
+mod tests;
