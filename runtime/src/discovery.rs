@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crds::object::Gvk;
@@ -147,22 +150,27 @@ pub async fn discover(client: &Client) -> Result<Discovered, ApiError> {
 
 /// The latest discovery of one API server, shared.
 #[derive(Debug, Default)]
-pub struct Mapper(RwLock<Arc<Discovered>>);
+pub struct Mapper {
+    current: RwLock<Arc<Discovered>>,
+    loaded: AtomicBool,
+    /// Held while the first discovery runs, so that everybody who needs it waits for the one.
+    loading: tokio::sync::Mutex<()>,
+}
 
 impl Mapper {
     pub fn current(&self) -> Arc<Discovered> {
-        Arc::clone(&self.0.read())
+        Arc::clone(&self.current.read())
     }
 
     pub fn resolve(&self, gvk: &Gvk) -> Option<Resource> {
-        self.0.read().resolve(gvk).cloned()
+        self.current.read().resolve(gvk).cloned()
     }
 
     /// Replaces what is known and returns what was known before.
     ///
     /// Group-versions that did not answer this time keep their former kinds: unknown is not gone.
     pub fn replace(&self, mut discovered: Discovered) -> Arc<Discovered> {
-        let mut current = self.0.write();
+        let mut current = self.current.write();
         for stale in &discovered.stale {
             for (gvk, resource) in &current.by_kind {
                 if resource.api.api_version == *stale && !discovered.by_kind.contains_key(gvk) {
@@ -178,7 +186,20 @@ impl Mapper {
                 }
             }
         }
+        self.loaded.store(true, Ordering::Release);
         std::mem::replace(&mut *current, Arc::new(discovered))
+    }
+
+    /// Makes sure that there was a discovery: a kind that is missing before says nothing.
+    pub async fn ensure_loaded(&self, client: &Client) -> Result<(), ApiError> {
+        if self.loaded.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let _turn = self.loading.lock().await;
+        if !self.loaded.load(Ordering::Acquire) {
+            self.refresh(client).await?;
+        }
+        Ok(())
     }
 
     /// Discovers anew and keeps the result.

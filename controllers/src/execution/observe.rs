@@ -45,6 +45,7 @@ pub(super) async fn place(
     member: MemberRef<'_>,
     manifest: &Value,
 ) -> Result<Place, ObserveError> {
+    member.mapper.ensure_loaded(&member.client).await?;
     let gvk = Gvk::of(manifest);
     let mut resource = member.mapper.resolve(&gvk);
     if resource.is_none() && may_refresh(context, &member.name) {

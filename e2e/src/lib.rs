@@ -1,1 +1,0 @@
-//! User stories run on real API servers.

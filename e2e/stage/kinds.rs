@@ -1,0 +1,34 @@
+//! Resource names of the kinds that stories look at.
+
+use kube::api::ApiResource;
+
+/// The resource called `plural.group`, and whether it lives in namespaces.
+pub fn resource(name: &str) -> (ApiResource, bool) {
+    let (plural, group) = name.split_once('.').unwrap_or((name, ""));
+    let (version, kind, namespaced) = match (plural, group) {
+        ("configmaps", "") => ("v1", "ConfigMap", true),
+        ("events", "") => ("v1", "Event", true),
+        ("namespaces", "") => ("v1", "Namespace", false),
+        ("pods", "") => ("v1", "Pod", true),
+        ("secrets", "") => ("v1", "Secret", true),
+        ("services", "") => ("v1", "Service", true),
+        ("deployments", "apps") => ("v1", "Deployment", true),
+        ("statefulsets", "apps") => ("v1", "StatefulSet", true),
+        ("daemonsets", "apps") => ("v1", "DaemonSet", true),
+        ("jobs", "batch") => ("v1", "Job", true),
+        ("ingresses", "networking.k8s.io") => ("v1", "Ingress", true),
+        ("clusterroles", "rbac.authorization.k8s.io") => ("v1", "ClusterRole", false),
+        ("customresourcedefinitions", "apiextensions.k8s.io") => ("v1", "CustomResourceDefinition", false),
+        ("clusters", "cluster.karmada.io") => ("v1alpha1", "Cluster", false),
+        ("works", "work.karmada.io") => ("v1alpha1", "Work", true),
+        ("resourcebindings", "work.karmada.io") => ("v1alpha2", "ResourceBinding", true),
+        ("clusterresourcebindings", "work.karmada.io") => ("v1alpha2", "ClusterResourceBinding", false),
+        ("propagationpolicies", "policy.karmada.io") => ("v1alpha1", "PropagationPolicy", true),
+        ("widgets", "e2e.navarch.dev") => ("v1", "Widget", true),
+        _ => panic!("add {name} to e2e/stage/kinds.rs"),
+    };
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let resource =
+        ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.into(), plural: plural.into() };
+    (resource, namespaced)
+}

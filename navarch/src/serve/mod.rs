@@ -1,0 +1,137 @@
+//! `navarch serve`: the server roles, alone or all in one process on shared stores.
+
+mod options;
+mod process;
+
+pub use options::ServeArgs;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use controllers::{
+    World, binding, binding_status, cluster, cluster_status, detector, discovery, execution, namespace, policy,
+    scheduling,
+};
+use crds::work::{ClusterResourceBinding, ResourceBinding};
+use futures::future::BoxFuture;
+use kube::Client;
+use runtime::endpoints::{self, Readiness};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::options::Resolved;
+
+/// How long passes under way may take to finish after the first signal to stop.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// A role of a server process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Component {
+    /// Every role in one process on shared stores.
+    All,
+    /// The reconcilers.
+    Controllers,
+    /// Placement of bindings.
+    Scheduler,
+}
+
+impl Component {
+    fn has_controllers(self) -> bool {
+        matches!(self, Self::All | Self::Controllers)
+    }
+
+    fn has_scheduler(self) -> bool {
+        matches!(self, Self::All | Self::Scheduler)
+    }
+}
+
+/// Runs the component until the process is told to stop.
+pub fn run(args: ServeArgs) -> anyhow::Result<()> {
+    process::log(&args)?;
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    runtime.block_on(async {
+        let resolved = Resolved::from_args(args).await?;
+        serve(resolved).await
+    })
+}
+
+async fn serve(resolved: Resolved) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    process::stop_on_signal(stop.clone())?;
+    let client = Client::try_from(resolved.control_plane.clone()).context("build the client of the control plane")?;
+    let world = World::new(client, stop.clone());
+    let readiness = Readiness::default();
+    let served = resolved.address.map(|address| {
+        endpoints::serve(address, readiness.clone(), world.metrics.clone(), axum::Router::new(), stop.clone())
+    });
+    let mut endpoints = tokio::spawn(async move {
+        match served {
+            Some(served) => served.await,
+            None => std::future::pending().await,
+        }
+    });
+
+    let roles = prepare(&world, &resolved);
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        served = &mut endpoints => return served?.with_context(|| format!("serve health and metrics on {}", resolved.health_address())),
+        started = start(&world, &resolved) => started?,
+    }
+    let mut tasks = JoinSet::new();
+    for role in roles {
+        tasks.spawn(role);
+    }
+    tracing::info!(component = ?resolved.component, "Serving");
+    readiness.ready();
+
+    tokio::select! {
+        () = stop.cancelled() => {}
+        served = &mut endpoints => {
+            stop.cancel();
+            served?.with_context(|| format!("serve health and metrics on {}", resolved.health_address()))?;
+        }
+    }
+    readiness.not_ready("stopping");
+    tracing::info!("Stopping, letting the passes under way finish");
+    let finished = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finished).await.is_err() {
+        tracing::warn!(seconds = GRACE.as_secs(), "Some passes did not finish in time; they are taken up again at the next start");
+    }
+    Ok(())
+}
+
+/// Subscribes every reconciler of the component, before the first object arrives.
+fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()>> {
+    let mut roles = Vec::new();
+    let workers = &resolved.workers;
+    if resolved.component.has_scheduler() {
+        let shared = scheduling::shared(world, resolved.scheduler.clone());
+        roles.push(scheduling::prepare::<ResourceBinding>(&shared, workers.scheduler));
+        roles.push(scheduling::prepare::<ClusterResourceBinding>(&shared, workers.scheduler));
+    }
+    if resolved.component.has_controllers() {
+        let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
+        roles.push(detecting);
+        roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
+        roles.push(discovery::prepare(world, resolved.discovery.clone()));
+        roles.push(binding::prepare::<ResourceBinding>(world, workers.bindings));
+        roles.push(binding::prepare::<ClusterResourceBinding>(world, workers.bindings));
+        roles.push(binding_status::prepare::<ResourceBinding>(world, workers.bindings));
+        roles.push(binding_status::prepare::<ClusterResourceBinding>(world, workers.bindings));
+        roles.push(execution::prepare(world, workers.works));
+        roles.push(namespace::prepare(world, resolved.namespace.clone()));
+        roles.push(cluster::prepare(world, resolved.cluster.clone()));
+        roles.push(cluster_status::prepare(world, resolved.cluster_status.clone()));
+    }
+    roles
+}
+
+/// Fills the stores; returns when nothing is missing from the picture that the first pass decides on.
+async fn start(world: &Arc<World>, resolved: &Resolved) -> anyhow::Result<()> {
+    world.start().await;
+    if resolved.component.has_controllers() {
+        discovery::initial(world, &resolved.discovery).await.context("ask the control plane what it serves")?;
+    }
+    Ok(())
+}

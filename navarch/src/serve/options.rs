@@ -1,0 +1,213 @@
+//! Flags of the server processes, and what they resolve to.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use controllers::{cluster, cluster_status, detector, discovery, namespace, policy};
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use propagation::skip::{SkippedApis, SkippedNamespaces};
+
+use super::Component;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Flags of `navarch serve`. Names and defaults are the reference's where it has them.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The role of this process.
+    #[arg(value_name = "COMPONENT")]
+    pub(super) component: Component,
+
+    /// Kubeconfig of the control plane; without it `KUBECONFIG`, the in-cluster configuration or `~/.kube/config`.
+    #[arg(long)]
+    pub(super) kubeconfig: Option<PathBuf>,
+
+    /// Context in the kubeconfig.
+    #[arg(long)]
+    pub(super) context: Option<String>,
+
+    /// Format of the log on standard error.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) log_format: LogFormat,
+
+    /// Verbosity of the log: 4 tells decisions, 6 payloads.
+    #[arg(short = 'v', long = "v", default_value_t = 0, value_name = "LEVEL")]
+    pub(super) verbosity: u8,
+
+    /// Address of `/healthz`, `/readyz` and `/metrics`; 0 turns them off.
+    #[arg(long, default_value = ":10357", alias = "metrics-bind-address", value_name = "ADDRESS")]
+    pub(super) health_probe_bind_address: String,
+
+    /// APIs whose objects stay in the control plane: `group`, `group/version`, `group/version/Kind,Kind`, separated by `;`.
+    #[arg(long, default_value = "", value_name = "APIS")]
+    pub(super) skipped_propagating_apis: String,
+
+    /// Namespaces whose objects stay in the control plane: regular expressions, separated by commas.
+    #[arg(long, default_value = "kube-.*", value_name = "EXPRESSIONS")]
+    pub(super) skipped_propagating_namespaces: String,
+
+    /// Templates worked on at a time.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(super) concurrent_resource_template_syncs: usize,
+
+    /// Bindings worked on at a time, of each kind and by each of their reconcilers.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(super) concurrent_resourcebinding_syncs: usize,
+
+    /// Works carried out at a time in each member cluster.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(super) concurrent_work_syncs: usize,
+
+    /// Namespaces worked on at a time.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(super) concurrent_namespace_syncs: usize,
+
+    /// Clusters worked on at a time.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub(super) concurrent_cluster_syncs: usize,
+
+    /// Seconds between two looks at a member cluster.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub(super) cluster_status_update_frequency: Duration,
+
+    /// How long a cluster has to answer before it is ready again.
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub(super) cluster_success_threshold: Duration,
+
+    /// How long a cluster has to fail before it is not ready any more.
+    #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    pub(super) cluster_failure_threshold: Duration,
+
+    /// Bindings with another scheduler name are left alone.
+    #[arg(long, default_value = scheduler::options::DEFAULT_SCHEDULER, value_name = "NAME")]
+    pub(super) scheduler_name: String,
+
+    /// Scheduler plugins to turn on or off, such as `*,-TaintToleration`.
+    #[arg(long, default_value = "*", allow_hyphen_values = true, value_name = "LIST")]
+    pub(super) plugins: String,
+}
+
+/// `10s`, `2m`, `1h30m`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(span).map_err(|_| "must not be negative".into())
+}
+
+pub(super) struct Workers {
+    pub(super) scheduler: usize,
+    pub(super) bindings: usize,
+    pub(super) works: usize,
+}
+
+/// Flags turned into what the roles take.
+pub(super) struct Resolved {
+    pub(super) component: Component,
+    pub(super) control_plane: Config,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) workers: Workers,
+    pub(super) scheduler: scheduler::Options,
+    pub(super) detector: detector::Options,
+    pub(super) policy: policy::Options,
+    pub(super) discovery: discovery::Options,
+    pub(super) namespace: namespace::Options,
+    pub(super) cluster: cluster::Options,
+    pub(super) cluster_status: cluster_status::Options,
+}
+
+impl Resolved {
+    pub(super) async fn from_args(args: ServeArgs) -> anyhow::Result<Self> {
+        let skipped_apis = SkippedApis::parse(&args.skipped_propagating_apis).context("--skipped-propagating-apis")?;
+        let skipped_namespaces =
+            SkippedNamespaces::parse(&args.skipped_propagating_namespaces).context("--skipped-propagating-namespaces")?;
+        let gates = scheduler::Gates::default();
+        let plugins = scheduler::plugins::Registry::builtin().enable(&args.plugins, &gates).context("--plugins")?;
+        Ok(Self {
+            component: args.component,
+            control_plane: control_plane(args.kubeconfig, args.context).await?,
+            address: address(&args.health_probe_bind_address)?,
+            workers: Workers {
+                scheduler: 4,
+                bindings: args.concurrent_resourcebinding_syncs,
+                works: args.concurrent_work_syncs,
+            },
+            scheduler: scheduler::Options { scheduler_name: args.scheduler_name, plugins, ..scheduler::Options::default() },
+            detector: detector::Options {
+                skipped_apis: skipped_apis.clone(),
+                skipped_namespaces: skipped_namespaces.clone(),
+                workers: args.concurrent_resource_template_syncs,
+                ..detector::Options::default()
+            },
+            policy: policy::Options::default(),
+            discovery: discovery::Options { skipped_apis, ..discovery::Options::default() },
+            namespace: namespace::Options { skipped: skipped_namespaces, workers: args.concurrent_namespace_syncs },
+            cluster: cluster::Options { workers: args.concurrent_cluster_syncs },
+            cluster_status: cluster_status::Options {
+                frequency: args.cluster_status_update_frequency,
+                thresholds: cluster_status::Limits {
+                    success: args.cluster_success_threshold,
+                    failure: args.cluster_failure_threshold,
+                },
+                workers: args.concurrent_cluster_syncs,
+                ..cluster_status::Options::default()
+            },
+        })
+    }
+
+    pub(super) fn health_address(&self) -> String {
+        self.address.map_or_else(|| "nowhere".into(), |address| address.to_string())
+    }
+}
+
+/// The connection to the control plane, or a sentence that names the file and the cause.
+async fn control_plane(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let Some(path) = kubeconfig else {
+        if options.context.is_none() {
+            return Config::infer().await.context(
+                "no connection to the control plane: neither KUBECONFIG, an in-cluster configuration nor ~/.kube/config leads to one; give --kubeconfig",
+            );
+        }
+        return Config::from_kubeconfig(&options).await.context("read the kubeconfig of the control plane");
+    };
+    let file = Kubeconfig::read_from(&path).with_context(|| format!("read kubeconfig {}", path.display()))?;
+    Config::from_custom_kubeconfig(file, &options).await.with_context(|| format!("use kubeconfig {}", path.display()))
+}
+
+/// `:8080`, `127.0.0.1:8080`, `[::1]:8080`; `0` for none.
+fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
+    if text == "0" {
+        return Ok(None);
+    }
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let parsed = full.parse().with_context(|| format!("--health-probe-bind-address {text:?} is not an address such as 127.0.0.1:10357"))?;
+    Ok(Some(parsed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, expected) in [(":8080", Some("0.0.0.0:8080")), ("127.0.0.1:1", Some("127.0.0.1:1")), ("0", None)] {
+            assert_eq!(address(text).unwrap().map(|it| it.to_string()).as_deref(), expected, "{text}");
+        }
+        assert!(address("nonsense").is_err());
+    }
+
+    #[test]
+    fn durations() {
+        for (text, expected) in [("10s", 10_000), ("2m", 120_000), ("1h30m", 5_400_000), ("500ms", 500)] {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(expected), "{text}");
+        }
+        assert!(duration("-3s").is_err() && duration("soon").is_err());
+    }
+}

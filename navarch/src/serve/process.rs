@@ -1,0 +1,46 @@
+//! What every server process does: logs to standard error, stops on a signal.
+
+use std::io::IsTerminal;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use super::options::{LogFormat, ServeArgs};
+
+/// Starts logging. `RUST_LOG` overrides the flags, for whoever looks for a bug.
+pub(super) fn log(args: &ServeArgs) -> anyhow::Result<()> {
+    let level = match args.verbosity {
+        0..=3 => "info",
+        4 | 5 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,navarch={level},navarch_controllers={level},navarch_runtime={level}")));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match args.log_format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("start logging: {error}"))
+}
+
+/// Cancels `stop` on the first SIGTERM or SIGINT; a second one ends the process at once.
+pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stop.is_cancelled() {
+                std::process::exit(1);
+            }
+            stop.cancel();
+        }
+    });
+    Ok(())
+}
