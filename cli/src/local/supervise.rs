@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use testbed::{Bed, Event};
+use testbed::{Bed, Event, State};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::control::{Failure, Listener, Request, answer};
@@ -60,7 +60,11 @@ async fn supervise(dir: &Path, args: &UpArgs, setup: &Setup<'_>) -> Result<(), E
             .send();
         }
     };
-    let start = args.builder().dir(dir).progress(Arc::new(progress)).start();
+    let start = args
+        .builder(State::load(dir)?.as_ref())
+        .dir(dir)
+        .progress(Arc::new(progress))
+        .start();
     let bed = tokio::select! {
         bed = start => bed?,
         _ = terminate.recv() => return Ok(()),

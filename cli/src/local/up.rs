@@ -80,14 +80,19 @@ pub(super) struct UpArgs {
 }
 
 impl UpArgs {
-    pub(super) fn builder(&self) -> Builder {
+    /// `known` is what the folder holds; its members come back without being asked for.
+    pub(super) fn builder(&self, known: Option<&State>) -> Builder {
+        let is_new = known.is_none_or(|state| state.clusters.is_empty());
         let shape = NodeShape {
             cpu: self.node_cpu.clone(),
             memory: self.node_memory.clone(),
             pods: self.node_pods,
         };
         Bed::builder()
-            .members(self.members.unwrap_or(DEFAULT_MEMBERS))
+            .members(
+                self.members
+                    .unwrap_or(if is_new { DEFAULT_MEMBERS } else { 0 }),
+            )
             .nodes(self.nodes)
             .node_shape(shape)
             .durable(self.durable)
@@ -140,10 +145,15 @@ pub(super) async fn run(dir: &Path, args: &UpArgs, setup: &Setup<'_>) -> Result<
     if !setup.quiet {
         let contexts = kubeconfig_path(dir, "all");
         eprintln!(
-            "try:  export KUBECONFIG={}\n      kubectl get clusters\n      kubectl --context member1 get nodes\n      \
-             navarch local demo",
+            "try:  export KUBECONFIG={}\n      kubectl get clusters",
             contexts.display()
         );
+        if let Some(member) = state.members().next() {
+            eprintln!(
+                "      kubectl --context {} get nodes\n      navarch local demo",
+                member.name
+            );
+        }
     }
     Ok(())
 }
