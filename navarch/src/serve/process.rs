@@ -1,8 +1,11 @@
-//! What every server process does: logs to standard error, stops on a signal.
+//! What every server process does: logs to standard error, finds its control plane, stops on a signal.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Context as _;
+use kube::Client;
+use runtime::{ApiError, backoff::Backoff, error::call};
+use tokio::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -43,4 +46,31 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// How long the control plane may take to come up beside us.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until the control plane answers; fails at once when it refuses us, because that does not mend itself.
+pub(super) async fn reach(client: &Client, url: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    loop {
+        let error: ApiError = match call(client.apiserver_version()).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        let refused = matches!(error.status().map(|status| status.code), Some(401 | 403));
+        anyhow::ensure!(
+            !refused,
+            "the control plane {url} refuses the credentials of the kubeconfig: {error}; renew them (an expired client certificate looks like this)"
+        );
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the control plane {url} did not answer for {} s: {error}; check the server address in the kubeconfig and that it runs",
+            PATIENCE.as_secs()
+        );
+        tracing::warn!(url, error = &error as &dyn std::error::Error, "Control plane does not answer, retrying");
+        tokio::time::sleep(backoff.next()).await;
+    }
 }
