@@ -3,6 +3,7 @@
 use crds::config::InterpreterOperation;
 
 use crate::layer::LayerName;
+use crate::lua::ScriptError;
 use crate::schema::Mismatch;
 
 /// An operation on an object failed. Its text names the operation, the kind, the layer that answered, and the cause.
@@ -28,6 +29,13 @@ pub enum Cause {
     /// A field that the operation uses has an unusable value.
     #[error("{path} {problem}")]
     Field { path: String, problem: String },
+    /// A script failed, did not return what it should, or does not parse.
+    #[error("{customization}: {error}")]
+    Script {
+        /// The customization that the script is part of, or the built-in rule.
+        customization: String,
+        error: ScriptError,
+    },
     /// A dependency that cannot be looked up.
     #[error("dependency {position}: {problem}")]
     Reference {

@@ -1,5 +1,6 @@
 //! The façade: eight operations over layers of hooks.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use ::trace::{NoTrace, Sink};
@@ -216,9 +217,12 @@ impl Interpreter {
             kind: target.to_string(),
             layer: name,
         });
+        let printed = RefCell::new(Vec::new());
+        let print = |line: &str| printed.borrow_mut().push(line.to_owned());
         let context = Context {
             options: self.options,
-            clock: &*self.clock,
+            clock: &self.clock,
+            print: sink.is_recording().then_some(&print as &dyn Fn(&str)),
         };
         let answer = layer.answer(target, question, &context).and_then(|answer| {
             if let Answer::Dependencies(references) = &answer {
@@ -226,6 +230,9 @@ impl Interpreter {
             }
             Ok(answer)
         });
+        for line in printed.into_inner() {
+            sink.record(|| Item::Printed { line });
+        }
         answer
             .map(|answer| Some((name, answer)))
             .map_err(|cause: Cause| {

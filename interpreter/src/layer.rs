@@ -1,6 +1,7 @@
 //! What a layer of the interpreter is: it has hooks for some kinds and operations, and answers questions about objects.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::config::{DependentObjectReference, InterpreterOperation};
@@ -200,7 +201,17 @@ impl Clock for StoppedClock {
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub options: Options,
-    pub clock: &'a dyn Clock,
+    pub clock: &'a Arc<dyn Clock>,
+    /// Takes what scripts print, line by line.
+    pub print: Option<&'a dyn Fn(&str)>,
+}
+
+impl Context<'_> {
+    pub(crate) fn printed(&self, line: &str) {
+        if let Some(print) = self.print {
+            print(line);
+        }
+    }
 }
 
 /// One of the layers: an ordered source of hooks.

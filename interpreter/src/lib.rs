@@ -29,9 +29,11 @@
 //! # Ok::<(), interpreter::Error>(())
 //! ```
 
+mod customization;
 mod error;
 mod interpreter;
 mod layer;
+mod lua;
 mod native;
 pub mod prune;
 pub mod quantity;
@@ -42,9 +44,11 @@ pub mod trace;
 mod value;
 
 pub use crds::config::InterpreterOperation as Operation;
+pub use customization::{Customizations, Note};
 pub use error::{Cause, Error};
 pub use interpreter::Interpreter;
 pub use layer::{
     Answer, Clock, Context, Layer, LayerName, Options, Question, StoppedClock, Target,
 };
+pub use lua::{Limits, Runtime, Script, ScriptError};
 pub use schema::Mismatch;

@@ -13,6 +13,8 @@ pub enum Item {
         kind: String,
         layer: LayerName,
     },
+    /// A script printed a line.
+    Printed { line: String },
     /// No layer has a hook.
     NoHook {
         operation: InterpreterOperation,

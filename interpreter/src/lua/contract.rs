@@ -1,0 +1,251 @@
+//! What each operation passes to its function and expects back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crds::config::{DependentObjectReference, InterpreterOperation};
+use crds::work::{AggregatedStatusItem, Component, ReplicaRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as WireQuantity;
+use mlua::{MultiValue, Value as LuaValue};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::convert::{Marks, Reader, Root, to_lua};
+use super::vm::Vm;
+use super::{Runtime, Script, ScriptError};
+use crate::layer::{Answer, Context, Question};
+use crate::quantity::Quantity;
+
+/// The global function that a script for this operation defines; none for operations that no script answers.
+pub(crate) const fn function_name(operation: InterpreterOperation) -> &'static str {
+    match operation {
+        InterpreterOperation::InterpretReplica => "GetReplicas",
+        InterpreterOperation::InterpretComponent => "GetComponents",
+        InterpreterOperation::ReviseReplica => "ReviseReplica",
+        InterpreterOperation::Retain => "Retain",
+        InterpreterOperation::AggregateStatus => "AggregateStatus",
+        InterpreterOperation::InterpretDependency => "GetDependencies",
+        InterpreterOperation::InterpretStatus => "ReflectStatus",
+        InterpreterOperation::InterpretHealth => "InterpretHealth",
+        InterpreterOperation::Prune => "",
+    }
+}
+
+impl Runtime {
+    /// Asks a script a question.
+    pub fn ask(
+        &self,
+        script: &Arc<Script>,
+        question: &Question<'_>,
+        context: &Context<'_>,
+    ) -> Result<Answer, ScriptError> {
+        self.with_vm(|vm| {
+            let marks = (!context.options.compat).then(|| vm.marks.clone());
+            let arguments = arguments(vm, question, marks.as_ref())
+                .map_err(|error| ScriptError::from_engine(&error))?;
+            let function = function_name(question.operation());
+            let (results, printed) = vm.call(
+                script,
+                function,
+                arguments,
+                &self.limits,
+                context.clock,
+                context.options,
+            );
+            for line in printed {
+                context.printed(&line);
+            }
+            let decoder = Decoder {
+                marks: marks.as_ref(),
+                compat: context.options.compat,
+            };
+            decoder
+                .answer(question, &results?)
+                .map_err(|problem| ScriptError::new(format!("{function}: {problem}")))
+        })
+    }
+}
+
+fn arguments(vm: &Vm, question: &Question<'_>, marks: Option<&Marks>) -> mlua::Result<MultiValue> {
+    let value = |value: &Value| to_lua(&vm.lua, value, marks);
+    let arguments = match question {
+        Question::Replicas { object }
+        | Question::Components { object }
+        | Question::Dependencies { object }
+        | Question::Status { observed: object }
+        | Question::Health { observed: object } => vec![value(object)?],
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "all numbers of the dialect are floats"
+        )]
+        Question::ReviseReplica { object, replicas } => {
+            vec![value(object)?, LuaValue::Number(*replicas as f64)]
+        }
+        Question::Retain { desired, observed } => vec![value(desired)?, value(observed)?],
+        Question::AggregateStatus { object, items } => {
+            let items = match items {
+                Some(items) => value(&items.iter().map(item).collect())?,
+                None => LuaValue::Nil,
+            };
+            vec![value(object)?, items]
+        }
+    };
+    Ok(MultiValue::from_vec(arguments))
+}
+
+fn item(item: &AggregatedStatusItem) -> Value {
+    json!({
+        "clusterName": item.cluster_name,
+        "status": item.status,
+        "applied": item.applied.filter(|applied| *applied),
+        "appliedMessage": item.applied_message.as_deref().filter(|message| !message.is_empty()),
+        "health": item.health.map(crds::work::ResourceHealth::as_str),
+    })
+}
+
+struct Decoder<'a> {
+    marks: Option<&'a Marks>,
+    compat: bool,
+}
+
+impl Decoder<'_> {
+    fn answer(&self, question: &Question<'_>, results: &MultiValue) -> Result<Answer, String> {
+        let nil = LuaValue::Nil;
+        let result = |at: usize| results.get(at).unwrap_or(&nil);
+        let first = result(0);
+        Ok(match question {
+            Question::Replicas { .. } => {
+                let replicas = truncated(first)?;
+                let requirements = match result(1) {
+                    LuaValue::Nil => None,
+                    table @ LuaValue::Table(_) => Some(self.requirements(table)?),
+                    other => return Err(expected("a table or nil as requirements", other)),
+                };
+                Answer::Replicas(replicas, requirements)
+            }
+            Question::Components { .. } => match first {
+                LuaValue::Nil => Answer::Components(Vec::new()),
+                table @ LuaValue::Table(_) => Answer::Components(self.components(table)?),
+                other => return Err(expected("a list of components", other)),
+            },
+            Question::ReviseReplica { object, .. } => self.object(first, &[object])?,
+            Question::Retain { desired, observed } => self.object(first, &[desired, observed])?,
+            Question::AggregateStatus { .. } => self.object(first, &[])?,
+            Question::Dependencies { .. } => match first {
+                // `kube.getPodDependencies` returns nil when there are none, and scripts pass that on.
+                LuaValue::Nil if !self.compat => Answer::Dependencies(Vec::new()),
+                table @ LuaValue::Table(_) => Answer::Dependencies(self.dependencies(table)?),
+                other => return Err(expected("a list of references", other)),
+            },
+            Question::Status { .. } => match first {
+                table @ LuaValue::Table(_) => {
+                    Answer::Status(Some(self.read(table, &[], Root::Object)?))
+                }
+                other => return Err(expected("a table", other)),
+            },
+            Question::Health { .. } => match first {
+                LuaValue::Boolean(healthy) => Answer::Health(*healthy),
+                // A function that ends without a return.
+                LuaValue::Nil if !self.compat => Answer::Health(false),
+                other => return Err(expected("a boolean", other)),
+            },
+        })
+    }
+
+    fn read(&self, value: &LuaValue, references: &[&Value], root: Root) -> Result<Value, String> {
+        Reader::new(self.marks, references).root(value, root)
+    }
+
+    fn object(&self, value: &LuaValue, references: &[&Value]) -> Result<Answer, String> {
+        if !value.is_table() {
+            return Err(expected("an object", value));
+        }
+        let object = self.read(value, references, Root::Object)?;
+        match object.get("kind").and_then(Value::as_str) {
+            Some(kind) if !kind.is_empty() => Ok(Answer::Object(object)),
+            _ => Err("the object has no kind".to_owned()),
+        }
+    }
+
+    fn typed<T: DeserializeOwned>(
+        &self,
+        value: &LuaValue,
+        root: Root,
+        what: &str,
+    ) -> Result<T, String> {
+        let value = self.read(value, &[], root)?;
+        serde_json::from_value(value).map_err(|error| format!("{what}: {error}"))
+    }
+
+    fn requirements(&self, table: &LuaValue) -> Result<ReplicaRequirements, String> {
+        let mut requirements: ReplicaRequirements =
+            self.typed(table, Root::Object, "requirements")?;
+        canonicalise(&mut requirements.resource_request)?;
+        requirements
+            .namespace
+            .take_if(|namespace| namespace.is_empty());
+        requirements
+            .priority_class_name
+            .take_if(|name| name.is_empty());
+        Ok(requirements)
+    }
+
+    fn components(&self, table: &LuaValue) -> Result<Vec<Component>, String> {
+        let mut components: Vec<Component> = self.typed(table, Root::List, "components")?;
+        for requirements in components
+            .iter_mut()
+            .filter_map(|component| component.replica_requirements.as_mut())
+        {
+            canonicalise(&mut requirements.resource_request)?;
+            requirements
+                .priority_class_name
+                .take_if(|name| name.is_empty());
+        }
+        Ok(components)
+    }
+
+    fn dependencies(&self, table: &LuaValue) -> Result<Vec<DependentObjectReference>, String> {
+        let mut references: Vec<DependentObjectReference> =
+            self.typed(table, Root::List, "dependencies")?;
+        for reference in &mut references {
+            reference
+                .namespace
+                .take_if(|namespace| namespace.is_empty());
+            reference.name.take_if(|name| name.is_empty());
+        }
+        Ok(references)
+    }
+}
+
+/// Writes quantities in their canonical spelling.
+fn canonicalise(quantities: &mut BTreeMap<String, WireQuantity>) -> Result<(), String> {
+    for (name, quantity) in quantities {
+        let parsed = Quantity::try_from(&*quantity)
+            .map_err(|error| format!("resourceRequest[{name}]: {error}"))?;
+        *quantity = parsed.into();
+    }
+    Ok(())
+}
+
+fn truncated(value: &LuaValue) -> Result<i64, String> {
+    let number = match value {
+        LuaValue::Integer(number) => return in_range(*number),
+        LuaValue::Number(number) if number.is_finite() => number.trunc(),
+        other => return Err(expected("a number of replicas", other)),
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast saturates, and the range is checked"
+    )]
+    in_range(number as i64)
+}
+
+fn in_range(replicas: i64) -> Result<i64, String> {
+    i32::try_from(replicas)
+        .map(i64::from)
+        .map_err(|_| format!("{replicas} replicas are more than a 32-bit integer holds"))
+}
+
+fn expected(what: &str, found: &LuaValue) -> String {
+    format!("expected {what}, found a {}", found.type_name())
+}

@@ -1,0 +1,372 @@
+use super::*;
+
+#[track_caller]
+fn check(compat: bool, script: &str, question: &Question<'_>, expected: Result<Answer, &str>) {
+    assert_eq!(
+        ask(compat, script, question),
+        expected.map_err(str::to_owned),
+        "{script}"
+    );
+}
+
+#[track_caller]
+fn check_both(script: &str, question: &Question<'_>, expected: Result<Answer, &str>) {
+    check(true, script, question, expected.clone());
+    check(false, script, question, expected);
+}
+
+fn thing() -> Value {
+    json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}, "spec": {"size": 3}})
+}
+
+#[test]
+fn replicas() {
+    let thing = thing();
+    let question = Question::Replicas { object: &thing };
+    check_both(
+        "function GetReplicas(o) return o.spec.size end",
+        &question,
+        Ok(Answer::Replicas(3, None)),
+    );
+    check_both(
+        "function GetReplicas(o) return 2.9 end",
+        &question,
+        Ok(Answer::Replicas(2, None)),
+    );
+    check_both(
+        "GetReplicas = function(o) return -1, {} end",
+        &question,
+        Ok(Answer::Replicas(
+            -1,
+            Some(crds::work::ReplicaRequirements::default()),
+        )),
+    );
+    let script = "function GetReplicas(o) return 1, {resourceRequest = {cpu = '0.5', memory = 1024}, namespace = 'n',
+        nodeClaim = {nodeSelector = {a = 'b'}, tolerations = {{key = 'k', tolerationSeconds = 5}}}, unknown = 1} end";
+    let requirements = serde_json::from_value(
+        json!({"resourceRequest": {"cpu": "500m", "memory": "1024"}, "namespace": "n",
+        "nodeClaim": {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "tolerationSeconds": 5}]}}),
+    );
+    check_both(
+        script,
+        &question,
+        Ok(Answer::Replicas(1, Some(requirements.unwrap()))),
+    );
+    check_both(
+        "function GetReplicas(o) end",
+        &question,
+        Err("GetReplicas: expected a number of replicas, found a nil"),
+    );
+    check_both(
+        "function GetReplicas(o) return '3' end",
+        &question,
+        Err("GetReplicas: expected a number of replicas, found a string"),
+    );
+    check_both(
+        "function GetReplicas(o) return 1, 2 end",
+        &question,
+        Err("GetReplicas: expected a table or nil as requirements, found a integer"),
+    );
+    check_both(
+        "function GetReplicas(o) return 1e10 end",
+        &question,
+        Err("GetReplicas: 10000000000 replicas are more than a 32-bit integer holds"),
+    );
+    check_both(
+        "function GetReplicas(o) return 1, {resourceRequest = {cpu = 'x'}} end",
+        &question,
+        Err("GetReplicas: resourceRequest[cpu]: `x` is no quantity"),
+    );
+    assert!(
+        ask(
+            true,
+            "function GetReplicas(o) return 1, {nodeClaim = 'x'} end",
+            &question
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn components() {
+    let thing = thing();
+    let question = Question::Components { object: &thing };
+    check_both(
+        "function GetComponents(o) end",
+        &question,
+        Ok(Answer::Components(vec![])),
+    );
+    check_both(
+        "function GetComponents(o) return {} end",
+        &question,
+        Ok(Answer::Components(vec![])),
+    );
+    let script = "function GetComponents(o) return {{name = 'a', replicas = 2, replicaRequirements = {resourceRequest = {cpu = 1}}}, {name = 'b', replicas = 0}} end";
+    let components = json!([{"name": "a", "replicas": 2, "replicaRequirements": {"resourceRequest": {"cpu": "1"}}}, {"name": "b", "replicas": 0}]);
+    check_both(
+        script,
+        &question,
+        Ok(Answer::Components(
+            serde_json::from_value(components).unwrap(),
+        )),
+    );
+    check_both(
+        "function GetComponents(o) return 1 end",
+        &question,
+        Err("GetComponents: expected a list of components, found a integer"),
+    );
+    assert!(
+        ask(
+            true,
+            "function GetComponents(o) return {{name = 'a', replicas = 1.5}} end",
+            &question
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn revision_and_retention() {
+    let mut object = thing();
+    object["spec"] =
+        json!({"size": 3, "list": [], "map": {}, "float": 1.5, "whole": 2.0, "null": null});
+    let question = Question::ReviseReplica {
+        object: object.clone(),
+        replicas: 7,
+    };
+    let mut expected = object.clone();
+    expected["spec"] = json!({"size": 7, "list": [], "map": {}, "float": 1.5, "whole": 2});
+    let script = "function ReviseReplica(o, n) o.spec.size = n return o end";
+    check_both(script, &question, Ok(Answer::Object(expected)));
+    check_both(
+        "function ReviseReplica(o, n) end",
+        &question,
+        Err("ReviseReplica: expected an object, found a nil"),
+    );
+    check_both(
+        "function ReviseReplica(o, n) return {spec = {}} end",
+        &question,
+        Err("ReviseReplica: the object has no kind"),
+    );
+    let observed = json!({"kind": "Thing", "spec": {"empty": [], "own": {"deep": {}}}});
+    let question = Question::Retain {
+        desired: thing(),
+        observed: &observed,
+    };
+    let mut expected = thing();
+    expected["spec"] = observed["spec"].clone();
+    check_both(
+        "function Retain(d, o) d.spec = o.spec return d end",
+        &question,
+        Ok(Answer::Object(expected.clone())),
+    );
+    // Tables that the script makes become what the references have at their path.
+    let script =
+        "function Retain(d, o) d.spec = {empty = {}, own = {deep = {}}, other = {}} return d end";
+    check_both(script, &question, Ok(Answer::Object(expected)));
+}
+
+#[test]
+fn reflection() {
+    let mut observed = thing();
+    observed["status"] = json!({"phase": "Up", "conditions": [], "state": {"running": {}}, "n": 1});
+    let question = Question::Status {
+        observed: &observed,
+    };
+    let script = "function ReflectStatus(o) return o.status end";
+    check(
+        true,
+        script,
+        &question,
+        Ok(Answer::Status(Some(
+            json!({"phase": "Up", "state": {}, "n": 1}),
+        ))),
+    );
+    check(
+        false,
+        script,
+        &question,
+        Ok(Answer::Status(Some(observed["status"].clone()))),
+    );
+    check_both(
+        "function ReflectStatus(o) return {} end",
+        &question,
+        Ok(Answer::Status(Some(json!({})))),
+    );
+    check_both(
+        "function ReflectStatus(o) return nil end",
+        &question,
+        Err("ReflectStatus: expected a table, found a nil"),
+    );
+}
+
+#[test]
+fn aggregation() {
+    let script = "function AggregateStatus(o, items) o.status = {count = -1}
+        if items ~= nil then o.status = {count = #items} end
+        for i = 1, #(items or {}) do local it = items[i]
+            o.status[it.clusterName] = tostring(it.status and it.status.n) .. tostring(it.applied) .. tostring(it.appliedMessage) .. tostring(it.health) end
+        return o end";
+    let items = [
+        AggregatedStatusItem {
+            cluster_name: "a".into(),
+            status: Some(json!({"n": 5})),
+            applied: Some(true),
+            health: Some(ResourceHealth::Healthy),
+            ..AggregatedStatusItem::default()
+        },
+        AggregatedStatusItem {
+            cluster_name: "b".into(),
+            applied: Some(false),
+            applied_message: Some("m".into()),
+            ..AggregatedStatusItem::default()
+        },
+    ];
+    let status = |items: Option<&[AggregatedStatusItem]>| match ask(
+        true,
+        script,
+        &Question::AggregateStatus {
+            object: thing(),
+            items,
+        },
+    ) {
+        Ok(Answer::Object(object)) => object["status"].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        status(Some(&items)),
+        json!({"count": 2, "a": "5truenilHealthy", "b": "nilnilmnil"})
+    );
+    assert_eq!(status(Some(&[])), json!({"count": 0}));
+    assert_eq!(status(None), json!({"count": -1}));
+}
+
+#[test]
+fn health() {
+    let thing = thing();
+    let question = Question::Health { observed: &thing };
+    check_both(
+        "function InterpretHealth(o) return o.spec.size == 3 end",
+        &question,
+        Ok(Answer::Health(true)),
+    );
+    check_both(
+        "function InterpretHealth(o) return 1 end",
+        &question,
+        Err("InterpretHealth: expected a boolean, found a integer"),
+    );
+    check(
+        true,
+        "function InterpretHealth(o) end",
+        &question,
+        Err("InterpretHealth: expected a boolean, found a nil"),
+    );
+    check(
+        false,
+        "function InterpretHealth(o) end",
+        &question,
+        Ok(Answer::Health(false)),
+    );
+}
+
+#[test]
+fn dependencies() {
+    let thing = thing();
+    let question = Question::Dependencies { object: &thing };
+    let script = "function GetDependencies(o) return {{apiVersion = 'v1', kind = 'Secret', namespace = '', name = 's'},
+        {apiVersion = 'v1', kind = 'Pod', namespace = 'n', labelSelector = {matchLabels = {a = 'b'}}}} end";
+    let references = json!([{"apiVersion": "v1", "kind": "Secret", "name": "s"},
+        {"apiVersion": "v1", "kind": "Pod", "namespace": "n", "labelSelector": {"matchLabels": {"a": "b"}}}]);
+    check_both(
+        script,
+        &question,
+        Ok(Answer::Dependencies(
+            serde_json::from_value(references).unwrap(),
+        )),
+    );
+    check_both(
+        "function GetDependencies(o) return {} end",
+        &question,
+        Ok(Answer::Dependencies(vec![])),
+    );
+    check(
+        true,
+        "function GetDependencies(o) end",
+        &question,
+        Err("GetDependencies: expected a list of references, found a nil"),
+    );
+    check(
+        false,
+        "function GetDependencies(o) end",
+        &question,
+        Ok(Answer::Dependencies(vec![])),
+    );
+}
+
+#[test]
+fn the_function_has_to_exist() {
+    let thing = thing();
+    let question = Question::Health { observed: &thing };
+    check_both(
+        "function Other() end",
+        &question,
+        Err("not found function InterpretHealth"),
+    );
+    check_both(
+        "InterpretHealth = 5",
+        &question,
+        Err("InterpretHealth is a number, not a function"),
+    );
+    check_both(
+        "local function InterpretHealth() end",
+        &question,
+        Err("not found function InterpretHealth"),
+    );
+    check_both(
+        "function InterpretHealth(",
+        &question,
+        Err("line 1: expected a name, found the end of the script"),
+    );
+    check_both(
+        "goto nowhere",
+        &question,
+        Err("line 1: no visible label 'nowhere' for <goto> at line 1"),
+    );
+    check_both(
+        "\nlocal x = nil + 1",
+        &question,
+        Err("line 2: attempt to perform arithmetic on a nil value"),
+    );
+    // What the script itself returns is of no interest.
+    check_both(
+        "function InterpretHealth(o) return true end return false",
+        &question,
+        Ok(Answer::Health(true)),
+    );
+}
+
+#[test]
+fn printed_lines_reach_the_caller() {
+    let runtime = Runtime::new(Limits::default());
+    let script = runtime
+        .compile("print('hello', 1, nil) function InterpretHealth(o) print(2) return true end")
+        .unwrap();
+    let lines = std::cell::RefCell::new(Vec::new());
+    let print = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let clock: Arc<dyn Clock> = Arc::new(StoppedClock(NOW));
+    let context = Context {
+        options: Options::default(),
+        clock: &clock,
+        print: Some(&print),
+    };
+    runtime
+        .ask(
+            &script,
+            &Question::Health {
+                observed: &json!({}),
+            },
+            &context,
+        )
+        .unwrap();
+    assert_eq!(lines.into_inner(), ["hello\t1\tnil", "2"]);
+}

@@ -1,0 +1,163 @@
+//! One state of the engine, with the libraries loaded and its limits in place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, VmState};
+
+use super::convert::Marks;
+use super::state::{HOOK_INTERVAL, Limits, RunState, Stop};
+use super::{Script, ScriptError, library};
+use crate::layer::{Clock, Options};
+
+/// Compiled scripts that one state keeps.
+const MAX_LOADED: usize = 64;
+/// A state that has grown beyond this is not used again.
+const MAX_IDLE_MEMORY: usize = 8 << 20;
+
+/// A state of the engine.
+pub(super) struct Vm {
+    pub(super) lua: Lua,
+    pub(super) marks: Marks,
+    state: RunState,
+    run: Function,
+    forget: Function,
+    loaded: HashMap<usize, Loaded>,
+    /// Counts calls, to tell which loaded script has not been used for longest.
+    calls: u64,
+}
+
+struct Loaded {
+    /// Keeps the address, which is the key, from being given to another script.
+    _script: Arc<Script>,
+    main: Function,
+    last_call: u64,
+}
+
+impl Vm {
+    pub(super) fn new() -> mlua::Result<Self> {
+        let options = LuaOptions::new().catch_rust_panics(false);
+        let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, options)?;
+        let state = RunState::new();
+        let host = library::host(&lua, &state)?;
+        let prelude = lua
+            .load(include_str!("prelude.lua"))
+            .set_name("=runtime")
+            .set_mode(ChunkMode::Text);
+        let (run, forget) = prelude.call(host)?;
+        let marks = Marks::new(&lua)?;
+        let own = state.clone();
+        let triggers = HookTriggers::new().every_nth_instruction(HOOK_INTERVAL);
+        lua.set_hook(triggers, move |lua, _| {
+            if own.spend(HOOK_INTERVAL) {
+                Err(mlua::Error::RuntimeError(match library::script_line(lua) {
+                    Some(line) => format!("script:{line}: stopped"),
+                    None => "stopped".to_owned(),
+                }))
+            } else {
+                Ok(VmState::Continue)
+            }
+        })?;
+        Ok(Self {
+            lua,
+            marks,
+            state,
+            run,
+            forget,
+            loaded: HashMap::new(),
+            calls: 0,
+        })
+    }
+
+    /// Loads a script, which runs nothing of it.
+    pub(super) fn load(&mut self, script: &Arc<Script>) -> Result<Function, ScriptError> {
+        self.calls += 1;
+        let key = Arc::as_ptr(script) as usize;
+        if let Some(loaded) = self.loaded.get_mut(&key) {
+            loaded.last_call = self.calls;
+            return Ok(loaded.main.clone());
+        }
+        let chunk = self
+            .lua
+            .load(script.translated())
+            .set_name("=script")
+            .set_mode(ChunkMode::Text);
+        let main = chunk
+            .into_function()
+            .map_err(|error| ScriptError::from_engine(&error))?;
+        if self.loaded.len() >= MAX_LOADED {
+            let oldest = self
+                .loaded
+                .iter()
+                .min_by_key(|(_, loaded)| loaded.last_call)
+                .map(|(key, _)| *key);
+            oldest.and_then(|key| self.loaded.remove(&key));
+        }
+        let loaded = Loaded {
+            _script: Arc::clone(script),
+            main: main.clone(),
+            last_call: self.calls,
+        };
+        self.loaded.insert(key, loaded);
+        Ok(main)
+    }
+
+    /// Runs a script and calls a function that it defines. `call` gets a closure to make the call with.
+    pub(super) fn call(
+        &mut self,
+        script: &Arc<Script>,
+        function: &str,
+        arguments: MultiValue,
+        limits: &Limits,
+        clock: &Arc<dyn Clock>,
+        options: Options,
+    ) -> (Result<MultiValue, ScriptError>, Vec<String>) {
+        self.state.begin(limits, clock, options);
+        let result = self.load(script).and_then(|main| {
+            let mut all = arguments;
+            let name = self
+                .lua
+                .create_string(function)
+                .map_err(|error| ScriptError::from_engine(&error))?;
+            all.push_front(mlua::Value::String(name));
+            all.push_front(mlua::Value::Function(main));
+            let limit = self.lua.used_memory().saturating_add(limits.memory);
+            let set_limit = |limit| {
+                self.lua
+                    .set_memory_limit(limit)
+                    .map_err(|error| ScriptError::from_engine(&error))
+            };
+            set_limit(limit)?;
+            let called = self.run.call::<MultiValue>(all);
+            set_limit(0)?;
+            called.map_err(|error| self.explain(&error, limits))
+        });
+        // A result that is there in time counts, and an error to let go of the rest changes nothing about it.
+        let _ = self.forget.call::<()>(());
+        let printed = self.state.end();
+        (result, printed)
+    }
+
+    fn explain(&self, error: &mlua::Error, limits: &Limits) -> ScriptError {
+        let mut explained = ScriptError::from_engine(error);
+        match self.state.stop() {
+            Some(Stop::Deadline) => {
+                explained.message = format!("took longer than {} ms", limits.deadline.as_millis());
+            }
+            Some(Stop::Instructions) => {
+                explained.message = format!("ran more than {} instructions", limits.instructions);
+            }
+            None if super::is_out_of_memory(error) => {
+                explained.message = format!("used more than {} MiB of memory", limits.memory >> 20);
+            }
+            None => {}
+        }
+        explained
+    }
+
+    /// Whether the state may be used for another call.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.state.stop().is_none() && self.lua.used_memory() <= MAX_IDLE_MEMORY
+    }
+}
