@@ -1,15 +1,9 @@
-//! The one binary.
+//! The one binary: `navarch serve` runs the server roles, everything else is a user command.
 
 mod serve;
 
-use clap::Parser;
+use std::process::ExitCode;
 
-#[derive(Parser)]
-enum Navarch {
-    Serve(serve::ServeArgs),
-}
-
-fn main() -> anyhow::Result<()> {
-    let Navarch::Serve(args) = Navarch::parse();
-    serve::run(args)
+fn main() -> ExitCode {
+    cli::main(serve::run)
 }

@@ -60,9 +60,10 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     process::stop_on_signal(stop.clone())?;
     let client = Client::try_from(resolved.control_plane.clone()).context("build the client of the control plane")?;
+    let url = resolved.control_plane.cluster_url.to_string();
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        reached = process::reach(&client, &resolved.control_plane.cluster_url.to_string()) => reached?,
+        reached = process::reach(&client, &url) => reached?,
     }
     let world = World::new(client, stop.clone());
     let readiness = Readiness::default();
