@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crds::{keys, names};
+use crds::keys;
+pub use crds::keys::namespaces::is_reserved;
 use regex::Regex;
 use serde::Serialize;
 use trace::Sink;
@@ -211,12 +212,6 @@ impl Default for SkippedNamespaces {
     fn default() -> Self {
         Self::parse(DEFAULT_SKIPPED_NAMESPACES).expect("the default is a valid expression")
     }
-}
-
-/// Whether the namespace belongs to the control plane itself.
-pub fn is_reserved(namespace: &str) -> bool {
-    matches!(namespace, "karmada-system" | "karmada-cluster")
-        || names::cluster_of_execution_namespace(namespace).is_ok()
 }
 
 /// Decides whether an object may be propagated at all.

@@ -27,7 +27,7 @@ pub fn changed_by_control_plane(old: &Value, new: &Value) -> bool {
 
 /// A short text that changes exactly when a user changes the template. Eight bytes in hexadecimal.
 pub fn fingerprint(template: &Value) -> String {
-    hash(&user_content(template))
+    hash(user_content(template), template)
 }
 
 /// A short text that changes exactly when anything of the template changes besides its status. Eight bytes in hexadecimal.
@@ -35,15 +35,30 @@ pub fn specification_fingerprint(template: &Value) -> String {
     let mut object = specification(template);
     // Where a kind has no status subresource, writes of the status count as generations.
     crds::object::remove_at(&mut object, &["metadata", "generation"]);
-    hash(&object)
+    hash(object, template)
 }
 
-fn hash(content: &Value) -> String {
+fn hash(mut content: Value, template: &Value) -> String {
+    redact(&mut content, template);
     let text = content.to_string();
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
+}
+
+/// Keeps what a Secret holds out of its fingerprint: whoever reads the binding could try guesses against it. The resource version
+/// stands for it, which changes a little more often.
+fn redact(content: &mut Value, template: &Value) {
+    let is_secret =
+        crds::object::kind(template) == "Secret" && crds::object::api_version(template) == "v1";
+    let Some(root) = content.as_object_mut().filter(|_| is_secret) else {
+        return;
+    };
+    root.remove("data");
+    root.remove("stringData");
+    let version = crds::object::resource_version(template).unwrap_or_default();
+    root.insert("resourceVersion".to_owned(), version.into());
 }
 
 /// Whether a binding must not be built or refreshed now, because the policy is lazy and no user has touched the template since the
@@ -96,8 +111,5 @@ fn user_content(object: &Value) -> Value {
 }
 
 fn retain_user_keys(map: &mut Map<String, Value>) {
-    map.retain(|key, _| {
-        let is_own = key.contains(".karmada.io") || key.starts_with(OWN_PREFIX);
-        !is_own || key == crds::keys::SKIP_AUTO_PROPAGATION
-    });
+    map.retain(|key, _| !crds::keys::is_own(key) && !key.starts_with(OWN_PREFIX));
 }

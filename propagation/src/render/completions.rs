@@ -20,9 +20,6 @@ pub struct CompletionsError {
     pub name: String,
 }
 
-/// The most completions that are divided; the division takes one step per completion.
-const MAX_COMPLETIONS: i64 = 10_000_000;
-
 /// The share of each target; `None` when there is nothing to divide.
 pub fn completions(
     template: &Value,
@@ -43,16 +40,12 @@ pub fn completions(
         kind: object::kind(template).to_owned(),
         name: object::name(template).to_owned(),
     })?;
+    // Where only dependents are, nothing was scheduled, and the Job runs there as its template says.
     let weights: BTreeMap<&str, i64> = targets
         .iter()
-        .map(|target| {
-            (
-                &*target.cluster,
-                i64::from(target.replicas.unwrap_or_default().max(0)),
-            )
-        })
+        .filter_map(|target| Some((&*target.cluster, i64::from(target.replicas?.max(0)))))
         .collect();
-    if weights.values().all(|weight| *weight == 0) || completions > MAX_COMPLETIONS {
+    if weights.values().all(|weight| *weight == 0) {
         return Ok(None);
     }
     let uid = object::uid(template).unwrap_or_default();
@@ -72,40 +65,122 @@ pub fn completions(
 /// Gives one seat after the other to the party with the greatest `weight / (2·seats + 1)`. Ties go to the party with fewer
 /// seats, then to the first name, or to the last one if `descending`.
 fn webster(seats: i64, weights: &BTreeMap<&str, i64>, descending: bool) -> BTreeMap<String, i64> {
-    let mut shares: Vec<(&str, i64, i64)> = weights
-        .iter()
-        .map(|(party, weight)| (*party, *weight, 0))
-        .collect();
+    let mut shares = head_start(seats, weights);
     if descending {
         shares.reverse();
     }
-    for _ in 0..seats {
-        let mut best = 0;
-        for (index, &(_, weight, held)) in shares.iter().enumerate().skip(1) {
-            let (_, best_weight, best_held) = shares[best];
+    let given: i64 = shares.iter().map(|share| share.held).sum();
+    for _ in given..seats {
+        let best = shares.iter_mut().reduce(|best, next| {
             // weight / (2·held + 1) compared without division.
-            let priority =
-                |weight: i64, other: i64| i128::from(weight) * (2 * i128::from(other) + 1);
-            let wins = match priority(weight, best_held).cmp(&priority(best_weight, held)) {
+            let (left, right) = (next.priority_against(best), best.priority_against(next));
+            let wins = match left.cmp(&right) {
                 Ordering::Greater => true,
-                Ordering::Equal => held < best_held,
+                Ordering::Equal => next.held < best.held,
                 Ordering::Less => false,
             };
-            if wins {
-                best = index;
-            }
+            if wins { next } else { best }
+        });
+        if let Some(best) = best {
+            best.held += 1;
         }
-        shares[best].2 += 1;
     }
     shares
         .into_iter()
-        .map(|(party, _, held)| (party.to_owned(), held))
+        .map(|share| (share.party.to_owned(), share.held))
+        .collect()
+}
+
+struct Share<'a> {
+    party: &'a str,
+    weight: i64,
+    held: i64,
+}
+
+impl Share<'_> {
+    fn priority_against(&self, other: &Self) -> i128 {
+        i128::from(self.weight) * (2 * i128::from(other.held) + 1)
+    }
+}
+
+/// The seats whose priority lies above a bound that no more than `seats` of them can exceed. They are the first to be given, in
+/// whatever order, so that only a few are left to be given one by one.
+fn head_start<'a>(seats: i64, weights: &BTreeMap<&'a str, i64>) -> Vec<Share<'a>> {
+    let total: i128 = weights.values().map(|weight| i128::from(*weight)).sum();
+    let parties = i128::try_from(weights.len()).unwrap_or(i128::MAX);
+    let bulk = (i128::from(seats) - parties).max(0);
+    let held = |weight: i64| {
+        // Seats k with weight / (2k + 1) > total / (2·bulk).
+        let reach = 2 * bulk * i128::from(weight);
+        if reach == 0 || total == 0 {
+            0
+        } else {
+            i64::try_from(((reach - 1) / total + 1) / 2).unwrap_or(0)
+        }
+    };
+    weights
+        .iter()
+        .map(|(party, weight)| Share {
+            party,
+            weight: *weight,
+            held: held(*weight),
+        })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// The definition, seat by seat.
+    fn by_definition(
+        seats: i64,
+        weights: &BTreeMap<&str, i64>,
+        descending: bool,
+    ) -> BTreeMap<String, i64> {
+        let mut held: BTreeMap<&str, i64> = weights.keys().map(|party| (*party, 0)).collect();
+        for _ in 0..seats {
+            let mut parties: Vec<&str> = weights.keys().copied().collect();
+            if descending {
+                parties.reverse();
+            }
+            parties.sort_by(|a, b| {
+                let cross = |one: &str, other: &str| weights[one] * (2 * held[other] + 1);
+                cross(b, a).cmp(&cross(a, b)).then(held[a].cmp(&held[b]))
+            });
+            *held.get_mut(parties[0]).unwrap() += 1;
+        }
+        held.into_iter()
+            .map(|(party, seats)| (party.to_owned(), seats))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_head_start_changes_nothing(
+            seats in 0i64..300,
+            weights in prop::collection::btree_map("m[0-9]", 0i64..20, 1..6),
+            descending in any::<bool>(),
+        ) {
+            let weights: BTreeMap<&str, i64> = weights.iter().map(|(party, weight)| (&**party, *weight)).collect();
+            prop_assume!(weights.values().any(|weight| *weight > 0));
+            let shares = webster(seats, &weights, descending);
+            prop_assert_eq!(shares.values().sum::<i64>(), seats);
+            prop_assert_eq!(shares, by_definition(seats, &weights, descending));
+        }
+    }
+
+    #[test]
+    fn a_large_number_of_seats_is_no_work() {
+        let shares = webster(
+            i64::from(i32::MAX),
+            &BTreeMap::from([("m1", 1), ("m2", 2)]),
+            false,
+        );
+        assert_eq!(shares.values().sum::<i64>(), i64::from(i32::MAX));
+        assert_eq!(shares["m1"], 715_827_882);
+    }
 
     #[test]
     fn seats_follow_weights() {

@@ -131,6 +131,15 @@ impl Draft {
         &self.applied
     }
 
+    /// Whether other override rules were applied than those that the existing Work records: what success events are about.
+    pub fn overrides_changed(&self, existing: Option<&Work>) -> bool {
+        let recorded = existing.and_then(|work| work.metadata.annotations.as_ref());
+        self.applied
+            .annotations()
+            .iter()
+            .any(|(key, text)| recorded.and_then(|map| map.get(*key)) != text.as_ref())
+    }
+
     /// What to write. `existing` is the Work of this name; `permanent_id` is used if there is none or if it has no id.
     pub fn upsert(
         self,

@@ -82,6 +82,20 @@ fn users_and_the_control_plane_change_templates() {
 }
 
 #[test]
+fn fingerprints_do_not_tell_secrets() {
+    let secret = |data: &str, version: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "data": {"password": data},
+            "metadata": {"name": "s", "resourceVersion": version},
+        })
+    };
+    for print in [fingerprint, lazy::specification_fingerprint] {
+        assert_eq!(print(&secret("a", "1")), print(&secret("b", "1")));
+        assert_ne!(print(&secret("a", "1")), print(&secret("a", "2")));
+    }
+}
+
+#[test]
 fn lazy_policies_wait_for_users() {
     let lazy = PropagationSpec {
         activation_preference: Some(ActivationPreference::Lazy),

@@ -239,6 +239,8 @@ fn works_are_written_only_when_they_change() {
     annotations.insert("mine".into(), "1".into());
     annotations.insert(keys::APPLIED_OVERRIDES.into(), "[]".into());
     existing.metadata.resource_version = Some("9".into());
+    assert!(draft().overrides_changed(Some(&existing)));
+    assert!(!draft().overrides_changed(None));
     let Ok(Upsert::Update(updated)) = draft().upsert(Some(&existing), "other") else {
         panic!("not updated")
     };
