@@ -41,4 +41,6 @@ pub mod remedy;
 pub mod schema;
 pub mod search;
 pub mod selector;
+#[cfg(test)]
+mod validation;
 pub mod work;

@@ -66,12 +66,10 @@ pub struct ClusterSpec {
 
     /// The Secret with the credentials for the cluster: `token`, and `caBundle` with the certificate authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = rules::secret_reference()))]
     pub secret_ref: Option<LocalSecretReference>,
 
     /// The Secret with the `token` under which requests of users are passed on to the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = rules::secret_reference()))]
     pub impersonator_secret_ref: Option<LocalSecretReference>,
 
     /// True accepts any certificate of the cluster's API server. Insecure; meant for tests.
@@ -162,9 +160,11 @@ impl ClusterSyncMode {
 #[serde(rename_all = "camelCase")]
 pub struct LocalSecretReference {
     /// The namespace of the Secret.
+    #[schemars(length(min = 1))]
     pub namespace: String,
 
     /// The name of the Secret.
+    #[schemars(length(min = 1))]
     pub name: String,
 }
 

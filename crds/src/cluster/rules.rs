@@ -60,13 +60,6 @@ pub(super) fn proxy_url() -> Value {
     )])
 }
 
-pub(super) fn secret_reference() -> Value {
-    rules(&[Rule::new(
-        "self.namespace != '' && self.name != ''",
-        "namespace and name are required",
-    )])
-}
-
 /// Taints of clusters: fewer effects than those of nodes have, and no two with the same key and effect.
 pub(super) fn taints(generator: &mut SchemaGenerator) -> Schema {
     let mut taint = Taint::json_schema(generator);
@@ -86,4 +79,109 @@ pub(super) fn taints(generator: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["key", "effect"],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::crd::v1::CustomResourceExt as _;
+
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::validation::complaints;
+
+    #[track_caller]
+    fn check(name: &str, field: &str, value: Value, expected: &[&str]) {
+        let mut spec = json!({ "syncMode": "Push" });
+        spec[field] = value;
+        assert_eq!(complaints(&Cluster::crd(), name, &spec, None), expected);
+    }
+
+    #[test]
+    fn names_become_part_of_namespaces() {
+        check(&"a".repeat(48), "id", json!("x"), &[]);
+        check(
+            &"a".repeat(49),
+            "id",
+            json!("x"),
+            &["metadata.name: must be no more than 48 characters"],
+        );
+        check(
+            "a.b",
+            "id",
+            json!("x"),
+            &["metadata.name: must not contain dots"],
+        );
+    }
+
+    #[test]
+    fn places_are_label_values() {
+        check("a", "zones", json!(["eu-1a", "eu-1b"]), &[]);
+        check("a", "region", json!(""), &[]);
+        check(
+            "a",
+            "region",
+            json!("West Europe"),
+            &["spec.region: does not match the pattern"],
+        );
+        check(
+            "a",
+            "zones",
+            json!(["a b"]),
+            &["spec.zones[0]: does not match the pattern"],
+        );
+        let spec = json!({ "syncMode": "Push", "zone": "a", "zones": ["b"] });
+        assert_eq!(
+            complaints(&Cluster::crd(), "a", &spec, None),
+            ["spec.zone: Zone and Zones cannot co-exist"]
+        );
+    }
+
+    #[test]
+    fn taints_have_the_effects_that_clusters_know() {
+        let taint = |key: &str, effect: &str| json!([{ "key": key, "effect": effect }]);
+        check("a", "taints", taint("example.com/a", "NoExecute"), &[]);
+        check(
+            "a",
+            "taints",
+            taint("a", "PreferNoSchedule"),
+            &["spec.taints[0].effect: unsupported value"],
+        );
+        check(
+            "a",
+            "taints",
+            taint("a b", "NoSchedule"),
+            &["spec.taints[0].key: does not match the pattern"],
+        );
+    }
+
+    #[test]
+    fn sizes_have_their_own_grades_and_the_same_resources() {
+        let size = |grade: u64, ranges: usize| {
+            let range = json!({ "name": "cpu", "min": 0, "max": 1 });
+            json!({ "grade": grade, "ranges": vec![range; ranges] })
+        };
+        check("a", "resourceModels", json!([size(1, 2), size(0, 2)]), &[]);
+        check(
+            "a",
+            "resourceModels",
+            json!([size(1, 1), size(0, 1), size(1, 1)]),
+            &["spec.resourceModels: The grade of each models should not be the same"],
+        );
+        check(
+            "a",
+            "resourceModels",
+            json!([size(0, 1), size(1, 2)]),
+            &["spec.resourceModels: The number of resource types should be the same"],
+        );
+    }
+
+    #[test]
+    fn secrets_are_named_in_full() {
+        let secret = |namespace: &str, name: &str| json!({ "namespace": namespace, "name": name });
+        check("a", "secretRef", secret("ns", "a"), &[]);
+        for (wrong, field) in [(secret("", "a"), "namespace"), (secret("ns", ""), "name")] {
+            let expected = format!("spec.impersonatorSecretRef.{field}: too short");
+            check("a", "impersonatorSecretRef", wrong, &[&expected]);
+        }
+    }
 }

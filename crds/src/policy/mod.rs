@@ -8,6 +8,8 @@ mod propagation;
 mod quota;
 mod rules;
 mod taint;
+#[cfg(test)]
+mod tests;
 
 pub use failover::{
     ApplicationFailoverBehavior, ClusterFailoverBehavior, DecisionConditions, FailoverBehavior,
