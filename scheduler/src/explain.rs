@@ -72,7 +72,7 @@ pub struct ClusterAccount {
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     /// `Selected`, `ZeroReplicas`, `NotSelected`, `Terminating`, or the code of the filter that decided.
-    pub code: String,
+    pub code: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
@@ -204,7 +204,7 @@ impl Explanation {
             .into_iter()
             .map(|(name, mut row)| {
                 if row.verdict.code == "Selected" && row.replicas.is_none() && succeeded {
-                    row.verdict.code = "ZeroReplicas".to_owned();
+                    row.verdict.code = "ZeroReplicas";
                 }
                 ClusterAccount { name, ..row }
             })
@@ -215,63 +215,6 @@ impl Explanation {
 impl Attempt {
     fn add(&mut self, item: &Item, rows: &mut BTreeMap<String, ClusterAccount>) {
         match item {
-            Item::Deleting { cluster } => {
-                row_of(rows, cluster).verdict.code = "Terminating".to_owned()
-            }
-            Item::Filtered {
-                cluster,
-                plugin,
-                passed,
-                decisive,
-                code,
-                reason,
-                detail,
-            } => {
-                let row = row_of(rows, cluster);
-                if *decisive {
-                    row.verdict = Verdict {
-                        code: (*code).to_owned(),
-                        message: detail.as_ref().unwrap_or(reason).clone(),
-                    };
-                }
-                row.filters.push(FilterAccount {
-                    plugin: plugin.clone(),
-                    passed: *passed,
-                    decisive: *decisive,
-                    reason: reason.clone(),
-                    detail: detail.clone(),
-                });
-            }
-            Item::Scored {
-                cluster,
-                plugin,
-                score,
-            } => {
-                let account = row_of(rows, cluster).score.get_or_insert_default();
-                account.total = account.total.saturating_add(*score);
-                account.by_plugin.insert(plugin.clone(), *score);
-            }
-            Item::Estimated {
-                cluster,
-                estimator,
-                replicas,
-                factors,
-                error,
-            } => row_of(rows, cluster).estimators.push(EstimatorAccount {
-                name: estimator.clone(),
-                replicas: *replicas,
-                explanation: error.clone().unwrap_or_else(|| formula(factors)),
-                factors: factors.clone(),
-            }),
-            Item::Available {
-                cluster,
-                allocatable,
-                available,
-            } => {
-                let row = row_of(rows, cluster);
-                row.allocatable = Some(*allocatable);
-                row.available = Some(*available);
-            }
             Item::Group {
                 field,
                 name,
@@ -289,30 +232,10 @@ impl Attempt {
                     group.chosen = names.contains(&group.name);
                 }
             }
-            Item::Selected { cluster, tier, .. } => {
-                let row = row_of(rows, cluster);
-                row.verdict.code = "Selected".to_owned();
-                row.tier = Some(*tier).filter(|&tier| tier > 0);
-            }
-            Item::NotSelected { cluster, reason } => {
-                row_of(rows, cluster).verdict = Verdict {
-                    code: "NotSelected".to_owned(),
-                    message: reason.clone(),
-                };
-            }
             Item::Swapped { out, r#in } => self.swaps.push(Swap {
                 out: out.clone(),
                 r#in: r#in.clone(),
             }),
-            Item::Weight {
-                cluster,
-                weight,
-                rule,
-            } => {
-                let row = row_of(rows, cluster);
-                row.weight = Some(*weight);
-                row.weight_rule = *rule;
-            }
             Item::Divided(division) => {
                 for share in &division.shares {
                     row_of(rows, &share.cluster).weight = Some(share.weight);
@@ -325,10 +248,89 @@ impl Attempt {
                     message: message.clone(),
                 });
             }
+            Item::Deleting { cluster }
+            | Item::Filtered { cluster, .. }
+            | Item::Scored { cluster, .. }
+            | Item::Estimated { cluster, .. }
+            | Item::Available { cluster, .. }
+            | Item::Selected { cluster, .. }
+            | Item::NotSelected { cluster, .. }
+            | Item::Weight { cluster, .. } => row_of(rows, cluster).add(item),
             Item::Triggered { .. }
             | Item::Attempt { .. }
             | Item::Failed { .. }
             | Item::Placed { .. } => {}
+        }
+    }
+}
+
+impl ClusterAccount {
+    fn add(&mut self, item: &Item) {
+        match item {
+            Item::Deleting { .. } => self.verdict.code = "Terminating",
+            Item::Filtered {
+                plugin,
+                passed,
+                decisive,
+                code,
+                reason,
+                detail,
+                ..
+            } => {
+                if *decisive {
+                    self.verdict = Verdict {
+                        code,
+                        message: detail.as_ref().unwrap_or(reason).clone(),
+                    };
+                }
+                self.filters.push(FilterAccount {
+                    plugin: plugin.clone(),
+                    passed: *passed,
+                    decisive: *decisive,
+                    reason: reason.clone(),
+                    detail: detail.clone(),
+                });
+            }
+            Item::Scored { plugin, score, .. } => {
+                let account = self.score.get_or_insert_default();
+                account.total = account.total.saturating_add(*score);
+                account.by_plugin.insert(plugin.clone(), *score);
+            }
+            Item::Estimated {
+                estimator,
+                replicas,
+                factors,
+                error,
+                ..
+            } => self.estimators.push(EstimatorAccount {
+                name: estimator.clone(),
+                replicas: *replicas,
+                explanation: error.clone().unwrap_or_else(|| formula(factors)),
+                factors: factors.clone(),
+            }),
+            Item::Available {
+                allocatable,
+                available,
+                ..
+            } => {
+                self.allocatable = Some(*allocatable);
+                self.available = Some(*available);
+            }
+            Item::Selected { tier, .. } => {
+                self.verdict.code = "Selected";
+                self.tier = Some(*tier).filter(|&tier| tier > 0);
+            }
+            Item::NotSelected { reason, .. } => {
+                self.verdict = Verdict {
+                    code: "NotSelected",
+                    message: reason.clone(),
+                };
+            }
+            Item::Weight { weight, rule, .. } => {
+                self.weight = Some(*weight);
+                self.weight_rule = *rule;
+            }
+            _ => {}
         }
     }
 }

@@ -11,6 +11,7 @@
 //!   pipeline    filter -> score -> estimate -> select -> assign
 //!     filter, score, estimate, select, divide
 //! inflight    what was decided but is not visible yet
+//! deschedule  which replicas are taken out again because they find no node
 //! trace       what a decision reports; explain puts it together
 //! ```
 //!
@@ -34,6 +35,7 @@
 //! ```
 
 pub mod decision;
+pub mod deschedule;
 pub mod divide;
 mod error;
 pub mod estimate;

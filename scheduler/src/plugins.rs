@@ -330,8 +330,8 @@ impl Registry {
                 }
             }
         }
-        let gated = |name: &str| filter::GATED.contains(&name) && !gates.workload_affinity;
-        Ok(self.pick(|name| enabled.contains(&name) && !gated(name)))
+        let is_off = |name: &str| filter::GATED.contains(&name) && !gates.workload_affinity;
+        Ok(self.pick(|name| enabled.contains(&name) && !is_off(name)))
     }
 
     /// The names that a list may contain.

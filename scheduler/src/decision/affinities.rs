@@ -22,7 +22,7 @@ pub(super) fn place<'a, B: Binding>(
 ) -> std::result::Result<(Result<Placed>, Vec<FailedAttempt>), Vec<&'a str>> {
     let terms = &request.placement.cluster_affinities;
     let fail_back = !request.keeps(Switch::NoFailBack);
-    let observed = observed_affinity(binding);
+    let in_use = observed_affinity(binding);
     if terms.is_empty() {
         request.set_affinity("");
         trace_attempt(None, request, sink);
@@ -31,7 +31,7 @@ pub(super) fn place<'a, B: Binding>(
                 let placed = Placed {
                     clusters,
                     affinity_name: None,
-                    clears_affinity_name: fail_back && !observed.is_empty(),
+                    clears_affinity_name: fail_back && !in_use.is_empty(),
                 };
                 Ok((Ok(placed), Vec::new()))
             }
@@ -48,7 +48,7 @@ pub(super) fn place<'a, B: Binding>(
     } else {
         terms
             .iter()
-            .position(|term| term.affinity_name == observed)
+            .position(|term| term.affinity_name == in_use)
             .unwrap_or(0)
     };
     // Terms before the one in use may have room again when it and those after it have none.

@@ -141,7 +141,8 @@ impl Report {
 
     /// The value of the metric label `result`: no fitting cluster counts as scheduled.
     pub fn result_label(&self) -> &'static str {
-        if self.requeue == Requeue::No {
+        let no_fit = self.reason == reasons::NO_CLUSTER_FIT && self.written;
+        if self.scheduled || no_fit {
             "scheduled"
         } else {
             "error"

@@ -143,12 +143,14 @@ fn solve(
     Ok(merge(divided, task.base))
 }
 
+/// The rank of clusters that are not selected.
+const ABSENT: u32 = u32::MAX;
+
 /// The previous targets that are still selected, in their order.
 fn previous(request: &Request<'_>, selected: &[Candidate]) -> Vec<Part> {
     if request.targets.is_empty() {
         return Vec::new();
     }
-    const ABSENT: u32 = u32::MAX;
     let mut rank_of_slot = vec![ABSENT; request.snapshot.capacity()];
     for candidate in selected {
         rank_of_slot[candidate.slot as usize] = candidate.rank;

@@ -205,7 +205,7 @@ fn webster(request: &Request<'_>, seats: i64, mut pool: Vec<(u32, u64)>) -> Vec<
         .collect()
 }
 
-/// The trace's view of a division: exact shares beside the outcome.
+/// The trace's view of a division: exact shares beside the outcome, which is in the order of names.
 fn shares(request: &Request<'_>, seats: i64, pool: &[(u32, u64)], result: &[Part]) -> Vec<Share> {
     let total: u128 = pool.iter().map(|&(_, weight)| u128::from(weight)).sum();
     let seats = u128::from(u64::try_from(seats).unwrap_or_default());
@@ -214,12 +214,12 @@ fn shares(request: &Request<'_>, seats: i64, pool: &[(u32, u64)], result: &[Part
             let hundredths = (seats * u128::from(weight) * 100)
                 .checked_div(total)
                 .unwrap_or(0);
-            let replicas = result.iter().find(|part| part.rank == rank);
+            let replicas = result.binary_search_by_key(&rank, |part| part.rank);
             Share {
                 cluster: name(request, rank),
                 weight: i64::try_from(weight).unwrap_or(i64::MAX),
                 share: format!("{}.{:02}", hundredths / 100, hundredths % 100),
-                replicas: replicas.map_or(0, |part| part.replicas),
+                replicas: replicas.map_or(0, |at| result[at].replicas),
             }
         })
         .collect()

@@ -54,7 +54,9 @@ fn weights(
         };
         let names = &rule.target_cluster.cluster_names;
         if names.is_empty() {
-            selected.iter().for_each(|it| apply(it.rank));
+            for candidate in selected {
+                apply(candidate.rank);
+            }
         } else {
             let ranks = names
                 .iter()

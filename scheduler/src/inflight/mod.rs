@@ -1,6 +1,6 @@
 //! What the scheduler has decided but does not see in its inputs yet.
 //!
-//! Both structures live in memory and concern ResourceBindings only. Whoever writes results and watches bindings keeps them.
+//! Both structures live in memory and concern `ResourceBinding` objects only. Whoever writes results and watches bindings keeps them.
 
 mod assigning;
 mod assumed;

@@ -127,7 +127,7 @@ impl Debounce {
             return None;
         }
         *last = now.max(*last + self.period);
-        Some(*last - now)
+        Some(last.saturating_sub(now))
     }
 
     /// Forgets a cluster that is gone.

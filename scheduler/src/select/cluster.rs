@@ -115,7 +115,7 @@ mod tests {
         of: &[(u32, i64, i64)],
         range: (usize, usize),
         needed: Option<i64>,
-        expected: Result<&[u32], SelectError>,
+        expected: &Result<&[u32], SelectError>,
     ) {
         let candidates = candidates(of);
         let (min, max) = range;
@@ -149,41 +149,41 @@ mod tests {
             &[(1, 60, 40), (2, 50, 30), (3, 40, 60)],
             (1, 2),
             Some(80),
-            Ok(&[1, 3]),
+            &Ok(&[1, 3]),
         );
         check(
             &[(1, 0, 10), (2, 0, 30), (3, 100, 5)],
             (1, 2),
             Some(30),
-            Ok(&[3, 2]),
+            &Ok(&[3, 2]),
         );
         let four = [(1, 0, 10), (2, 0, 30), (3, 100, 5), (4, 0, 50)];
-        check(&four, (1, 2), Some(70), Ok(&[2, 4]));
-        check(&four[..3], (1, 2), Some(60), Err(short(2)));
+        check(&four, (1, 2), Some(70), &Ok(&[2, 4]));
+        check(&four[..3], (1, 2), Some(60), &Err(short(2)));
         check(
             &[(1, 0, 10), (2, 0, 30), (3, 0, 30)],
             (1, 2),
             None,
-            Ok(&[2, 3]),
+            &Ok(&[2, 3]),
         );
         check(
             &[(1, 0, 10)],
             (2, 3),
             Some(5),
-            Err(SelectError::TooFewClusters),
+            &Err(SelectError::TooFewClusters),
         );
-        check(&[(1, 0, 10)], (1, 0), Some(5), Err(short(0)));
+        check(&[(1, 0, 10)], (1, 0), Some(5), &Err(short(0)));
         check(
             &[(1, 0, 10), (2, 0, 9), (3, 0, 8)],
             (1, 2),
             Some(17),
-            Ok(&[1, 2]),
+            &Ok(&[1, 2]),
         );
         check(
             &[(1, 100, 5), (2, 0, 30), (3, 0, 30)],
             (1, 1),
             Some(20),
-            Ok(&[2]),
+            &Ok(&[2]),
         );
     }
 

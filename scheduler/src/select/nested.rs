@@ -3,7 +3,7 @@
 //! Each constraint speaks of the whole selection: two to three providers, at least four regions altogether, and so on. Groups are
 //! chosen level by level, outermost first; on each level every group chosen above keeps at least one group below.
 
-use super::region::{Members, choose_groups, group, pick, trace_chosen, trace_groups};
+use super::region::{Cohort, choose_groups, group, pick, trace_chosen, trace_groups};
 use super::{Aim, Candidate, Limits, Range, SelectError, Spread};
 use crate::request::Request;
 use crate::snapshot::Cluster;
@@ -81,7 +81,7 @@ pub(super) fn select(
         aim,
     };
     let all: Vec<usize> = (0..candidates.len()).collect();
-    let groups = search.descend(0, &all, &[all.clone()], sink)?;
+    let groups = search.descend(0, &all, std::slice::from_ref(&all), sink)?;
     let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
     let mut picked = pick(&groups, clusters.max);
     if let Some(needed) = aim.needed {
@@ -155,7 +155,7 @@ impl Search<'_, '_> {
     /// Chooses the heaviest group of each parent, then more until there are groups and clusters enough.
     fn choose(
         &self,
-        groups: &[Members<'_>],
+        groups: &[Cohort<'_>],
         parents: &[Vec<usize>],
         min: usize,
         max: usize,
@@ -199,9 +199,9 @@ impl Search<'_, '_> {
         }
         if chosen.len() < min || missing > 0 {
             let rest: Vec<usize> = (0..groups.len()).filter(|&group| !taken[group]).collect();
-            let items: Vec<Members<'_>> = rest
+            let items: Vec<Cohort<'_>> = rest
                 .iter()
-                .map(|&group| Members {
+                .map(|&group| Cohort {
                     name: groups[group].name,
                     members: groups[group].members.clone(),
                     score: groups[group].score,

@@ -9,7 +9,7 @@ use crate::request::Request;
 use crate::trace::{Item, Sink};
 
 /// Candidates that share a name of something, in canonical order.
-pub(super) struct Members<'a> {
+pub(super) struct Cohort<'a> {
     pub(super) name: &'a str,
     pub(super) members: Vec<usize>,
     pub(super) score: i64,
@@ -23,13 +23,13 @@ pub(super) fn group<'a>(
     aim: Aim,
     range: Range,
     clusters: usize,
-) -> Vec<Members<'a>> {
-    let mut groups: Vec<Members<'a>> = Vec::new();
+) -> Vec<Cohort<'a>> {
+    let mut groups: Vec<Cohort<'a>> = Vec::new();
     let mut by_name: HashMap<&'a str, usize> = HashMap::new();
     for at in among {
         let name = name(&candidates[at]);
         let group = *by_name.entry(name).or_insert_with(|| {
-            groups.push(Members {
+            groups.push(Cohort {
                 name,
                 members: Vec::new(),
                 score: 0,
@@ -112,7 +112,7 @@ pub(super) fn select(
     Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
 }
 
-pub(super) fn choose_groups(groups: &[Members<'_>], limits: Limits) -> Option<Vec<usize>> {
+pub(super) fn choose_groups(groups: &[Cohort<'_>], limits: Limits) -> Option<Vec<usize>> {
     let items: Vec<Group<'_>> = groups
         .iter()
         .map(|group| Group {
@@ -124,7 +124,7 @@ pub(super) fn choose_groups(groups: &[Members<'_>], limits: Limits) -> Option<Ve
     choose(&items, limits)
 }
 
-pub(super) fn trace_groups(groups: &[Members<'_>], field: &str, sink: &mut impl Sink<Item>) {
+pub(super) fn trace_groups(groups: &[Cohort<'_>], field: &str, sink: &mut impl Sink<Item>) {
     if sink.is_recording() {
         for group in groups {
             sink.record(|| Item::Group {
@@ -138,7 +138,7 @@ pub(super) fn trace_groups(groups: &[Members<'_>], field: &str, sink: &mut impl 
 }
 
 pub(super) fn trace_chosen(
-    groups: &[Members<'_>],
+    groups: &[Cohort<'_>],
     chosen: &[usize],
     field: &str,
     sink: &mut impl Sink<Item>,

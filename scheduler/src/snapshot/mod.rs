@@ -10,7 +10,7 @@ use crds::cluster::Cluster as Object;
 
 pub(crate) use affinity::Affinity;
 use resources::{Nodes, Summary};
-use symbols::{Symbol, Symbols};
+use symbols::{Interner, Symbol, Symbols};
 
 /// A set of clusters by slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Cluster {
         object: Arc<Object>,
         slot: u32,
         previous: Option<&Self>,
-        symbols: &mut Symbols,
+        mut intern: Interner<'_>,
     ) -> Self {
         let spec = &object.spec;
         let status = object.status.as_ref();
@@ -89,22 +89,22 @@ impl Cluster {
             .labels
             .iter()
             .flatten()
-            .map(|(key, value)| (symbols.intern(key), symbols.intern(value)))
+            .map(|(key, value)| (intern.text(key), intern.text(value)))
             .collect();
         labels.sort_unstable();
         let taints = spec
             .taints
             .iter()
             .filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"))
-            .map(|taint| symbols.intern_taint(taint))
+            .map(|taint| intern.taint(taint))
             .collect();
         let mut field = |value: &Option<String>| {
             let value = value.as_deref().filter(|value| !value.is_empty())?;
-            Some(symbols.intern(value))
+            Some(intern.text(value))
         };
         let provider = field(&spec.provider);
         let region = field(&spec.region);
-        let zones = spec.zones.iter().map(|zone| symbols.intern(zone)).collect();
+        let zones = spec.zones.iter().map(|zone| intern.text(zone)).collect();
         let models = (!spec.resource_models.is_empty()).then(|| {
             previous
                 .filter(|it| it.object.spec.resource_models == spec.resource_models)
@@ -112,9 +112,10 @@ impl Cluster {
                     Nodes::Modelled { models, .. } => Some(models),
                     _ => None,
                 })
-                .unwrap_or_else(|| symbols.intern_models(&spec.resource_models))
+                .unwrap_or_else(|| intern.models(&spec.resource_models))
         });
-        let models = models.map(|number| (number, symbols.models()[number as usize].clone()));
+        let models =
+            models.map(|number| (number, intern.symbols().models()[number as usize].clone()));
         let nodes = Nodes::of(
             status,
             models
@@ -123,10 +124,10 @@ impl Cluster {
         );
         let summary = status
             .and_then(|status| status.resource_summary.as_ref())
-            .map(|summary| Summary::of(summary, |name| symbols.intern(name)));
+            .map(|summary| Summary::of(summary, |name| intern.text(name)));
         let api_set = previous
             .filter(|it| apis(&it.object) == apis(&object))
-            .map_or_else(|| symbols.intern_apis(apis(&object)), |it| it.api_set);
+            .map_or_else(|| intern.apis(apis(&object)), |it| it.api_set);
         Self {
             slot,
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -190,14 +191,14 @@ impl Snapshot {
         let slot = match at {
             Ok(at) => self.order[at],
             Err(_) => self.vacant.pop().unwrap_or_else(|| {
+                let slot = self.next_slot();
                 self.slots.push(None);
-                u32::try_from(self.slots.len() - 1)
-                    .expect("a snapshot holds fewer than 2^32 clusters")
+                slot
             }),
         };
         let previous = self.slots[slot as usize].take();
-        let symbols = Arc::make_mut(&mut self.symbols);
-        let parsed = Cluster::parse(cluster, slot, previous.as_deref(), symbols);
+        let intern = Interner(&mut self.symbols);
+        let parsed = Cluster::parse(cluster, slot, previous.as_deref(), intern);
         self.slots[slot as usize] = Some(Arc::new(parsed));
         if let Err(at) = at {
             self.order.insert(at, slot);
@@ -259,6 +260,10 @@ impl Snapshot {
         })
     }
 
+    fn next_slot(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("a snapshot holds fewer than 2^32 clusters")
+    }
+
     fn fill(&mut self, clusters: impl Iterator<Item = Arc<Object>>) {
         let mut clusters: Vec<Arc<Object>> = clusters.collect();
         clusters.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
@@ -266,7 +271,7 @@ impl Snapshot {
         clusters.reverse();
         clusters.dedup_by(|a, b| a.metadata.name == b.metadata.name);
         clusters.reverse();
-        let mut symbols = Symbols::default();
+        let mut symbols = Arc::new(Symbols::default());
         let mut previous: Option<Arc<Cluster>> = None;
         *self = Self::default();
         for (slot, object) in (0_u32..).zip(clusters) {
@@ -275,14 +280,14 @@ impl Snapshot {
                 object,
                 slot,
                 previous.as_deref(),
-                &mut symbols,
+                Interner(&mut symbols),
             ));
             previous = Some(Arc::clone(&cluster));
             self.slots.push(Some(cluster));
             self.order.push(slot);
         }
-        symbols.mark_rebuilt();
-        self.symbols = Arc::new(symbols);
+        Arc::make_mut(&mut symbols).mark_rebuilt();
+        self.symbols = symbols;
     }
 
     fn rebuild_if_stale(&mut self) {

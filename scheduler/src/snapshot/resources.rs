@@ -46,12 +46,13 @@ fn is_scalar(name: &str) -> bool {
         || is_extended(name)
 }
 
+/// The prefix with which names must stay legal, because quotas put it before them.
+const QUOTA_PREFIX: &str = "requests.";
+
 fn is_extended(name: &str) -> bool {
     let Some((prefix, local)) = name.split_once('/') else {
         return false;
     };
-    // The name must stay legal with the `requests.` prefix of quotas.
-    const QUOTA_PREFIX: usize = "requests.".len();
     let is_label = |label: &str| {
         let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         label.starts_with(edge)
@@ -59,8 +60,8 @@ fn is_extended(name: &str) -> bool {
             && label.chars().all(|c| edge(c) || c == '-')
     };
     let alphanumeric = |c: char| c.is_ascii_alphanumeric();
-    !name.starts_with("requests.")
-        && prefix.len() + QUOTA_PREFIX <= 253
+    !name.starts_with(QUOTA_PREFIX)
+        && prefix.len() + QUOTA_PREFIX.len() <= 253
         && prefix.split('.').all(is_label)
         && local.len() <= 63
         && local.starts_with(alphanumeric)

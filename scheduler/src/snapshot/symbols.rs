@@ -92,13 +92,6 @@ struct Sizes {
 }
 
 impl Symbols {
-    pub(crate) fn intern(&mut self, text: &str) -> Symbol {
-        match self.find(text) {
-            Some(symbol) => symbol,
-            None => Symbol(self.strings.insert(text.into())),
-        }
-    }
-
     /// The symbol of a text; `None` if no cluster ever used it.
     pub(crate) fn find(&self, text: &str) -> Option<Symbol> {
         self.strings.numbers.get(text).copied().map(Symbol)
@@ -108,34 +101,12 @@ impl Symbols {
         &self.strings.values[symbol.0 as usize]
     }
 
-    pub(crate) fn intern_taint(&mut self, taint: &Taint) -> u32 {
-        self.taints.insert(TaintKind::of(taint))
-    }
-
     pub(crate) fn taints(&self) -> &[TaintKind] {
         &self.taints.values
     }
 
-    pub(crate) fn intern_apis(&mut self, enablements: &[ApiEnablements]) -> u32 {
-        let mut apis: Vec<Api> = Vec::new();
-        for enablement in enablements {
-            let group_version = self.intern(&enablement.group_version);
-            for resource in &enablement.resources {
-                apis.push((group_version, self.intern(&resource.kind)));
-            }
-        }
-        apis.sort_unstable();
-        apis.dedup();
-        self.api_sets.insert(apis.into())
-    }
-
     pub(crate) fn api_sets(&self) -> &[Arc<[Api]>] {
         &self.api_sets.values
-    }
-
-    pub(crate) fn intern_models(&mut self, models: &[ResourceModel]) -> u32 {
-        let models = Models::of(models, |name| self.intern(name));
-        self.models.insert(Arc::new(models))
     }
 
     pub(crate) fn models(&self) -> &[Arc<Models>] {
@@ -164,5 +135,53 @@ impl Symbols {
             || now.taints > 2 * before.taints + 256
             || now.api_sets > 2 * before.api_sets + 64
             || now.models > 2 * before.models + 64
+    }
+}
+
+/// Adds to the tables of a snapshot, which are copied only if they are shared and something is really new.
+pub(crate) struct Interner<'a>(pub(crate) &'a mut Arc<Symbols>);
+
+impl Interner<'_> {
+    pub(crate) fn symbols(&self) -> &Symbols {
+        self.0
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> Symbol {
+        match self.0.find(text) {
+            Some(symbol) => symbol,
+            None => Symbol(Arc::make_mut(self.0).strings.insert(text.into())),
+        }
+    }
+
+    pub(crate) fn taint(&mut self, taint: &Taint) -> u32 {
+        let kind = TaintKind::of(taint);
+        match self.0.taints.numbers.get(&kind) {
+            Some(&number) => number,
+            None => Arc::make_mut(self.0).taints.insert(kind),
+        }
+    }
+
+    pub(crate) fn apis(&mut self, enablements: &[ApiEnablements]) -> u32 {
+        let mut apis: Vec<Api> = Vec::new();
+        for enablement in enablements {
+            let group_version = self.text(&enablement.group_version);
+            for resource in &enablement.resources {
+                apis.push((group_version, self.text(&resource.kind)));
+            }
+        }
+        apis.sort_unstable();
+        apis.dedup();
+        match self.0.api_sets.numbers.get(apis.as_slice()) {
+            Some(&number) => number,
+            None => Arc::make_mut(self.0).api_sets.insert(apis.into()),
+        }
+    }
+
+    pub(crate) fn models(&mut self, models: &[ResourceModel]) -> u32 {
+        let models = Models::of(models, |name| self.text(name));
+        match self.0.models.numbers.get(&models) {
+            Some(&number) => number,
+            None => Arc::make_mut(self.0).models.insert(Arc::new(models)),
+        }
     }
 }

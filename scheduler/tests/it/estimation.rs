@@ -89,7 +89,11 @@ fn estimated(items: &[Item]) -> Option<i64> {
 #[track_caller]
 fn check(cluster: &Cluster, requests: Option<&[(&str, &str)]>, reference: i64, better: i64) {
     for (compat, expected) in [(Compat::REFERENCE, reference), (Compat::default(), better)] {
-        let (_, items) = recorded(&requesting(requests), &[cluster.clone()], &options(compat));
+        let (_, items) = recorded(
+            &requesting(requests),
+            std::slice::from_ref(cluster),
+            &options(compat),
+        );
         assert_eq!(estimated(&items), Some(expected));
     }
 }
@@ -164,7 +168,7 @@ fn components(compat: Compat) -> Options {
 #[track_caller]
 fn check_sets(cluster: &Cluster, expected: i64) {
     for compat in [Compat::REFERENCE, Compat::default()] {
-        let (_, items) = recorded(&flink(), &[cluster.clone()], &components(compat));
+        let (_, items) = recorded(&flink(), std::slice::from_ref(cluster), &components(compat));
         assert_eq!(estimated(&items), Some(expected));
     }
 }
@@ -202,7 +206,11 @@ fn notations_are_mixed_up_only_in_the_reference() {
         (Compat::REFERENCE, reference_answer.min(4)),
         (Compat::default(), 0),
     ] {
-        let (_, items) = recorded(&flink(), &[cluster.clone()], &components(compat));
+        let (_, items) = recorded(
+            &flink(),
+            std::slice::from_ref(&cluster),
+            &components(compat),
+        );
         assert_eq!(estimated(&items), Some(expected));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn now() -> k8s_openapi::jiff::Timestamp {
     time("2026-01-01T12:00:00Z").0
 }
 
-/// A cluster that serves Deployments and ConfigMaps and has room for a number of pods.
+/// A cluster that serves the kinds of the bindings below and has room for a number of pods.
 pub(crate) fn cluster(name: &str, pods: i64) -> Cluster {
     let mut cluster = Cluster::new(name, ClusterSpec::default());
     let api = |group_version: &str, kind: &str| ApiEnablements {
@@ -172,9 +172,9 @@ pub(crate) fn binding(replicas: i32, placement: Placement) -> ResourceBinding {
         placement: Some(placement),
         ..ResourceBindingSpec::default()
     };
-    spec.resource.api_version = "apps/v1".to_owned();
-    spec.resource.kind = "Deployment".to_owned();
-    spec.resource.name = "web".to_owned();
+    "apps/v1".clone_into(&mut spec.resource.api_version);
+    "Deployment".clone_into(&mut spec.resource.kind);
+    "web".clone_into(&mut spec.resource.name);
     spec.resource.namespace = Some("shop".to_owned());
     let mut binding = ResourceBinding::new("web-deployment", spec);
     binding.metadata.namespace = Some("shop".to_owned());
@@ -187,8 +187,8 @@ pub(crate) fn config(placement: Placement) -> ResourceBinding {
     let mut binding = binding(0, placement);
     binding.spec.replicas = None;
     binding.spec.replica_requirements = None;
-    binding.spec.resource.api_version = "v1".to_owned();
-    binding.spec.resource.kind = "ConfigMap".to_owned();
+    "v1".clone_into(&mut binding.spec.resource.api_version);
+    "ConfigMap".clone_into(&mut binding.spec.resource.kind);
     binding
 }
 

@@ -223,7 +223,7 @@ proptest! {
         };
         let mut scaled = settled(binding);
         scaled.spec.reschedule_triggered_at = None;
-        let entries = before.iter().map(|(name, &share)| (name.as_str(), share as i32));
+        let entries = before.iter().map(|(name, &share)| (name.as_str(), i32::try_from(share).unwrap()));
         scaled.spec.clusters = targets(&entries.collect::<Vec<_>>());
         scaled.spec.replicas = scaled.spec.replicas.map(|it| it + more);
         if let Some(after) = replicas(&decide_with(&scaled, &clusters, &Options::default())) {

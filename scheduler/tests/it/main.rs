@@ -1,5 +1,11 @@
 //! The scheduler's core through its public interface.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of tests are tests too"
+)]
+
 mod adversarial;
 mod decisions;
 mod division;

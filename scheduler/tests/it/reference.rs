@@ -137,7 +137,7 @@ fn enumerate(groups: &[Group<'_>], limits: Limits) -> Option<Vec<usize>> {
     let mut best = paths.first()?.clone();
     for path in &paths[1..] {
         if path.len() < best.len() && best.starts_with(path) {
-            best = path.clone();
+            best.clone_from(path);
         }
     }
     Some(best)
