@@ -45,16 +45,16 @@ pub struct World {
     pub clusters: Arc<Store<Cluster>>,
     /// Policies of either kind are kept as admission completes them, see [`crds::policy::defaults`].
     pub policies: Arc<Store<PropagationPolicy>>,
-    /// PropagationPolicies by their namespace.
+    /// The `PropagationPolicy` objects of each namespace.
     pub policies_by_namespace: IndexId,
     pub cluster_policies: Arc<Store<ClusterPropagationPolicy>>,
     pub overrides: Arc<Store<OverridePolicy>>,
     pub cluster_overrides: Arc<Store<ClusterOverridePolicy>>,
     pub bindings: Arc<Store<ResourceBinding>>,
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
-    /// ResourceBindings by the permanent ids of the policies in their claim labels.
+    /// Bindings of the kind `ResourceBinding` by the permanent ids of the policies in their claim labels.
     pub bindings_by_claim: IndexId,
-    /// ClusterResourceBindings likewise.
+    /// Bindings of the kind `ClusterResourceBinding` likewise.
     pub cluster_bindings_by_claim: IndexId,
     pub works: Arc<Store<Work>>,
     /// Works by the permanent id of their binding, of either kind.
@@ -104,16 +104,16 @@ impl World {
         let policies_by_namespace =
             policies.index(|policy| policy.namespace().into_iter().collect());
         let mut bindings = Store::<ResourceBinding>::builder();
-        let bindings_by_claim = bindings.index(|binding| claim_ids(binding));
+        let bindings_by_claim = bindings.index(claim_ids);
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
-        let cluster_bindings_by_claim = cluster_bindings.index(|binding| claim_ids(binding));
+        let cluster_bindings_by_claim = cluster_bindings.index(claim_ids);
         let templates = DynamicStores::new(
             control_plane.clone(),
             trim_template,
             Selection::default(),
             stop.clone(),
         );
-        let templates_by_claim = templates.index(|template| claim_ids(template));
+        let templates_by_claim = templates.index(claim_ids);
         let reconciles = Arc::new(Reconciles::default());
         let metrics = Shared::default();
         metrics.register(|registry| reconciles.register(registry));
@@ -251,13 +251,13 @@ pub fn dynamic_api(
     }
 }
 
-/// What the watch of PropagationPolicies makes of them, and what has to be made of replies to writes before they are observed.
+/// What the watch makes of each `PropagationPolicy`, and what has to be made of replies to writes before they are observed.
 pub fn complete_policy(policy: &mut PropagationPolicy) {
     drop_managed_fields(policy);
     defaults::propagation_policy(policy, None);
 }
 
-/// The same for ClusterPropagationPolicies.
+/// The same for a `ClusterPropagationPolicy`.
 pub fn complete_cluster_policy(policy: &mut ClusterPropagationPolicy) {
     drop_managed_fields(policy);
     defaults::cluster_propagation_policy(policy, None);

@@ -40,7 +40,7 @@ pub(super) async fn patch_template(
 ) -> Result<Option<DynamicObject>, Error> {
     let Some(resource) = world.mapper.resolve(&template.gvk) else {
         return Err(Error::UnknownKind {
-            template: template.clone(),
+            template: template.to_string(),
         });
     };
     let api = dynamic_api(world.client(), &resource, template.namespace());
@@ -74,7 +74,7 @@ pub(crate) async fn release(
         .template(&template.gvk, &template.key)
         .await
         .map_err(|source| Error::ReadTemplate {
-            template: template.clone(),
+            template: template.to_string(),
             source,
         })?;
     let Some(object) = found else {
@@ -85,7 +85,7 @@ pub(crate) async fn release(
     };
     let patch = locked(patch, object.as_ref());
     patch_template(world, template, &patch, |source| Error::Release {
-        template: template.clone(),
+        template: template.to_string(),
         source,
     })
     .await

@@ -3,27 +3,16 @@
 use propagation::binding::{Collision, UpsertError};
 use runtime::{ApiError, controller::ReconcileError};
 
-use super::TemplateKey;
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("read template {template}")]
-    ReadTemplate {
-        template: TemplateKey,
-        source: ApiError,
-    },
+    ReadTemplate { template: String, source: ApiError },
     #[error("the kind of template {template} is not served")]
-    UnknownKind { template: TemplateKey },
+    UnknownKind { template: String },
     #[error("claim template {template}")]
-    Claim {
-        template: TemplateKey,
-        source: ApiError,
-    },
+    Claim { template: String, source: ApiError },
     #[error("release template {template}")]
-    Release {
-        template: TemplateKey,
-        source: ApiError,
-    },
+    Release { template: String, source: ApiError },
     #[error("release binding {binding}")]
     ReleaseBinding { binding: String, source: ApiError },
     /// The message names the override policies.
@@ -31,12 +20,12 @@ pub enum Error {
     OverridesMissing { message: String },
     #[error("get replicas of template {template}")]
     Replicas {
-        template: TemplateKey,
+        template: String,
         source: Box<interpreter::Error>,
     },
     #[error("get components of template {template}")]
     Components {
-        template: TemplateKey,
+        template: String,
         source: Box<interpreter::Error>,
     },
     #[error("read priority class {name}")]
@@ -44,7 +33,7 @@ pub enum Error {
     #[error(transparent)]
     Collision(Box<Collision>),
     #[error(transparent)]
-    OwnerGone(UpsertError),
+    OwnerGone(Box<UpsertError>),
     #[error("read binding {binding}")]
     ReadBinding { binding: String, source: ApiError },
     #[error("write binding {binding}")]
@@ -55,7 +44,7 @@ impl From<UpsertError> for Error {
     fn from(error: UpsertError) -> Self {
         match error {
             UpsertError::Collision(collision) => Self::Collision(collision),
-            gone @ UpsertError::OwnerGone { .. } => Self::OwnerGone(gone),
+            gone @ UpsertError::OwnerGone { .. } => Self::OwnerGone(Box::new(gone)),
         }
     }
 }

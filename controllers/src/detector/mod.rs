@@ -8,6 +8,7 @@
 //! [`Handle`]: those that they have claimed, and those that wait for a policy.
 
 mod claims;
+mod deferral;
 mod error;
 mod handle;
 mod key;
@@ -35,6 +36,10 @@ use crate::World;
 pub(crate) const COMPONENT: &str = "resource-detector";
 
 /// Feature gates that the detector looks at.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each gate is on or off by itself"
+)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Gates {
     /// `PropagationPolicyPreemption`

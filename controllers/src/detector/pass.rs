@@ -14,19 +14,19 @@ use propagation::{
     binding::Inputs,
     events as texts,
     matching::{
-        ClaimState, Decision, Input, Level, Policy, PolicyKind, Subject, claim_patch, decide, lazy,
+        ClaimState, Decision, Input, Level, Policy, PolicyKind, Subject, claim_patch, decide,
         preemption::{Preemption, preempt},
         read_claim, upkeep,
     },
     skip,
 };
 use runtime::{Action, events::reference_to};
-use serde_json::{Value, json};
 use trace::NoTrace;
 
 use super::{
     Context, Error, TemplateKey,
     claims::{self, binding_key, metadata_value, patch_template},
+    deferral::{Deferral, merged},
     upsert::{self, Written},
     wake::TERMINATING_BINDING,
 };
@@ -53,7 +53,7 @@ async fn look(key: &TemplateKey, context: &Context, woken_lazily: bool) -> Resul
         .template(&key.gvk, &key.key)
         .await
         .map_err(|source| Error::ReadTemplate {
-            template: key.clone(),
+            template: key.to_string(),
             source,
         })?;
     let Some(template) = template.filter(|it| may_propagate(key, it, context)) else {
@@ -342,7 +342,7 @@ impl Pass<'_> {
         );
         if let Some(patch) = patch {
             let patched = patch_template(world, self.key, &patch, |source| Error::Claim {
-                template: self.key.clone(),
+                template: self.key.to_string(),
                 source,
             });
             let Some(patched) = patched.await? else {
@@ -399,69 +399,4 @@ enum Bound {
     Gone,
     /// Somebody deleted the binding, which takes a while; its end wakes the template.
     BindingGoes,
-}
-
-/// Whether a lazy policy leaves the binding alone for now. A template that has no binding to remember the state that was passed
-/// over keeps that in an annotation of its own.
-#[derive(Debug, PartialEq, Eq)]
-struct Deferral {
-    defers: bool,
-    marker: Option<String>,
-}
-
-impl Deferral {
-    fn of(
-        policy: &Policy<'_>,
-        template: &Value,
-        bound: Option<&std::collections::BTreeMap<String, String>>,
-        woken_lazily: bool,
-    ) -> Self {
-        if !policy.is_lazy() {
-            return Self {
-                defers: false,
-                marker: None,
-            };
-        }
-        let fingerprint = lazy::fingerprint(template);
-        let is_marked =
-            object::annotation(template, lazy::TEMPLATE_FINGERPRINT) == Some(&*fingerprint);
-        let defers = lazy::defers(policy, template, bound, woken_lazily || is_marked);
-        let is_remembered =
-            bound.is_some_and(|annotations| annotations.contains_key(lazy::TEMPLATE_FINGERPRINT));
-        Self {
-            defers,
-            marker: (defers && !is_remembered).then_some(fingerprint),
-        }
-    }
-
-    /// Puts the marker in place, or removes one that is not needed any more.
-    fn patch(&self, template: &Value) -> Option<Value> {
-        let present = object::annotation(template, lazy::TEMPLATE_FINGERPRINT);
-        (present != self.marker.as_deref()).then(
-            || json!({"metadata": {"annotations": {lazy::TEMPLATE_FINGERPRINT: self.marker}}}),
-        )
-    }
-}
-
-/// Two merge patches of different keys as one.
-fn merged(first: Option<Value>, second: Option<Value>) -> Option<Value> {
-    let (first, second) = match (first, second) {
-        (Some(first), Some(second)) => (first, second),
-        (first, second) => return first.or(second),
-    };
-    let (Value::Object(mut map), Value::Object(other)) = (first, second) else {
-        return None;
-    };
-    for (key, value) in other {
-        let both = match map.remove(&key) {
-            Some(present) if present.is_object() && value.is_object() => {
-                merged(Some(present), Some(value))
-            }
-            _ => Some(value),
-        };
-        if let Some(both) = both {
-            map.insert(key, both);
-        }
-    }
-    Some(Value::Object(map))
 }

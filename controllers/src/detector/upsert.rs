@@ -34,6 +34,14 @@ pub(super) struct Written {
     pub(super) interpreted: Option<(&'static str, &'static str)>,
 }
 
+impl Written {
+    const CREATED: Self = Self {
+        changed: true,
+        replicas_changed: true,
+        interpreted: None,
+    };
+}
+
 /// What the interpreter says about a template.
 pub(super) fn interpret(
     world: &World,
@@ -47,7 +55,7 @@ pub(super) fn interpret(
                 .interpreter
                 .components(template)
                 .map_err(|source| Error::Components {
-                    template: key.clone(),
+                    template: key.to_string(),
                     source: Box::new(source),
                 })?;
         if let Some(components) = components {
@@ -61,7 +69,7 @@ pub(super) fn interpret(
         .interpreter
         .replicas(template)
         .map_err(|source| Error::Replicas {
-            template: key.clone(),
+            template: key.to_string(),
             source: Box::new(source),
         })?;
     Ok(
@@ -131,29 +139,21 @@ pub(super) async fn upsert<B: Bindings>(
         binding: binding_key.to_string(),
         source,
     };
-    let existing = match store.get(&binding_key) {
-        Some(existing) => existing,
-        None => {
-            let new = binding::create(desired.clone(), &permanent_id);
-            match write::create(&api, store, &new).await {
-                Ok(_) => {
-                    return Ok(Written {
-                        changed: true,
-                        replicas_changed: true,
-                        interpreted: None,
-                    });
-                }
-                // The store lags behind: take what is there as if it had been known.
-                Err(source) if source.is_already_exists() => {
-                    Arc::new(call(api.get(&binding_key.name)).await.map_err(|source| {
-                        Error::ReadBinding {
-                            binding: binding_key.to_string(),
-                            source,
-                        }
-                    })?)
-                }
-                Err(source) => return Err(failed(source)),
+    let existing = if let Some(existing) = store.get(&binding_key) {
+        existing
+    } else {
+        let new = binding::create(desired.clone(), &permanent_id);
+        match write::create(&api, store, &new).await {
+            Ok(_) => return Ok(Written::CREATED),
+            // The store lags behind: take what is there as if it had been known.
+            Err(source) if source.is_already_exists() => {
+                let live = call(api.get(&binding_key.name)).await;
+                Arc::new(live.map_err(|source| Error::ReadBinding {
+                    binding: binding_key.to_string(),
+                    source,
+                })?)
             }
+            Err(source) => return Err(failed(source)),
         }
     };
     keep_version(existing.as_ref(), &mut desired);

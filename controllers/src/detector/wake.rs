@@ -102,9 +102,9 @@ fn bindings<B: Bindings>(world: &Arc<World>, handle: &Handle) {
         if change.is_deletion()
             && let Some(world) = weak.upgrade()
         {
-            namesakes(&world, &key)
-                .into_iter()
-                .for_each(|other| handle.enqueue(other, Priority::Normal));
+            for other in namesakes(&world, &key) {
+                handle.enqueue(other, Priority::Normal);
+            }
         }
         handle.enqueue(key, Priority::Normal);
     });

@@ -1,6 +1,6 @@
 //! What the API server serves -> the mapper, and a template store for every kind that may be propagated.
 //!
-//! reads   discovery of the control plane     woken by  CustomResourceDefinitions, APIServices, time
+//! reads   discovery of the control plane     woken by  definitions of resources, API services, time
 //! writes  nothing
 //!
 //! A kind that is not served any more loses its store without a word about its objects: that it is unknown does not mean that

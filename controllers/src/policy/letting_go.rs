@@ -47,7 +47,7 @@ pub(super) async fn let_go<P: Policies>(
     if let Some((template, source)) = failures.pop() {
         return Err(Error::LetGo {
             policy: key.to_string(),
-            template,
+            template: template.to_string(),
             others: failures.len(),
             source: Box::new(source),
         });

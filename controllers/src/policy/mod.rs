@@ -29,7 +29,7 @@ use uuid::Uuid;
 use self::kinds::{Policies, key_of};
 use crate::{
     World,
-    detector::{self, Handle, TemplateKey},
+    detector::{self, Handle},
 };
 
 /// What the reconciler of policies can be told.
@@ -59,7 +59,7 @@ pub enum Error {
     #[error("policy {policy} lets go of {template}, and {others} more failed")]
     LetGo {
         policy: String,
-        template: TemplateKey,
+        template: String,
         others: usize,
         source: Box<detector::Error>,
     },

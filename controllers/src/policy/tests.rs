@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn policy(metadata: Value) -> PropagationPolicy {
+fn policy(metadata: &Value) -> PropagationPolicy {
     serde_json::from_value(json!({
         "apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy",
         "metadata": metadata, "spec": {"resourceSelectors": []},
@@ -41,7 +41,7 @@ fn policies_get_what_they_lack() {
             None,
         ),
     ] {
-        let patch = identity(&policy(metadata), || "fresh".to_owned());
+        let patch = identity(&policy(&metadata), || "fresh".to_owned());
         let expected = expected.map(|metadata| json!({ "metadata": metadata }));
         assert_eq!(patch, expected, "{name}");
     }
