@@ -15,8 +15,18 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 async fn a_fourth_cluster_joins_gets_its_share_and_leaves_again() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let scene = Scene::open("fourth").await;
-    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", "{clusterAffinity: {exclude: [member2, member3]}}")));
-    scene.until("member1", "configmaps", "settings", "there", |_| true).await;
+    scene.apply(
+        &(config_map("blue")
+            + &policy(
+                "settings",
+                "v1",
+                "ConfigMap",
+                "{clusterAffinity: {exclude: [member2, member3]}}",
+            )),
+    );
+    scene
+        .until("member1", "configmaps", "settings", "there", |_| true)
+        .await;
 
     tokio::task::spawn_blocking(|| {
         let stage = stage();
@@ -26,27 +36,67 @@ async fn a_fourth_cluster_joins_gets_its_share_and_leaves_again() {
     .await
     .unwrap();
     let cluster = scene
-        .until("control", "clusters.cluster.karmada.io", "member4", "ready with its nodes", |it| {
-            condition(it, "Ready") == "True/ClusterReady" && it["status"]["nodeSummary"]["readyNum"] == 2
-        })
+        .until(
+            "control",
+            "clusters.cluster.karmada.io",
+            "member4",
+            "ready with its nodes",
+            |it| {
+                condition(it, "Ready") == "True/ClusterReady"
+                    && it["status"]["nodeSummary"]["readyNum"] == 2
+            },
+        )
         .await;
     assert_eq!(cluster["spec"]["syncMode"], "Push");
-    assert!(cluster["status"]["kubernetesVersion"].as_str().is_some_and(|version| version.starts_with("v1.")));
-    scene.until("member4", "configmaps", "settings", "there", |_| true).await;
+    assert!(
+        cluster["status"]["kubernetesVersion"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("v1."))
+    );
+    scene
+        .until("member4", "configmaps", "settings", "there", |_| true)
+        .await;
 
-    let again = scene.stage.navarch(&["join", "member4", "--cluster-kubeconfig", &kubeconfig("member4")]);
-    assert!(!again.status.success() && text(&again).contains("already registered"), "{}", text(&again));
+    let again = scene.stage.navarch(&[
+        "join",
+        "member4",
+        "--cluster-kubeconfig",
+        &kubeconfig("member4"),
+    ]);
+    assert!(
+        !again.status.success() && text(&again).contains("already registered"),
+        "{}",
+        text(&again)
+    );
 
-    let output = scene.stage.navarch(&["unjoin", "member4", "--cluster-kubeconfig", &kubeconfig("member4"), "--yes"]);
+    let output = scene.stage.navarch(&[
+        "unjoin",
+        "member4",
+        "--cluster-kubeconfig",
+        &kubeconfig("member4"),
+        "--yes",
+    ]);
     assert!(output.status.success(), "{}", text(&output));
-    scene.until_gone("control", "clusters.cluster.karmada.io", "member4").await;
+    scene
+        .until_gone("control", "clusters.cluster.karmada.io", "member4")
+        .await;
     scene.until_gone("member4", "configmaps", "settings").await;
-    scene.until_gone("control", "namespaces", "karmada-es-member4").await;
-    scene.until("member1", "configmaps", "settings", "still there", |_| true).await;
+    scene
+        .until_gone("control", "namespaces", "karmada-es-member4")
+        .await;
+    scene
+        .until("member1", "configmaps", "settings", "still there", |_| true)
+        .await;
 }
 
 fn kubeconfig(member: &str) -> String {
-    stage().bed.member(member).unwrap().kubeconfig().display().to_string()
+    stage()
+        .bed
+        .member(member)
+        .unwrap()
+        .kubeconfig()
+        .display()
+        .to_string()
 }
 
 #[tokio::test]
@@ -54,16 +104,31 @@ async fn killed_in_mid_flight_nothing_is_lost_and_nothing_doubled() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let scene = Scene::open("killed").await;
     let settings = |n: u32, value: &str| {
-        format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings-{n}, namespace: killed}}\ndata: {{color: {value}}}\n")
+        format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings-{n}, namespace: killed}}\ndata: {{color: {value}}}\n"
+        )
     };
-    scene.apply(&policy("settings", "v1", "ConfigMap", &on("member1, member2")));
+    scene.apply(&policy(
+        "settings",
+        "v1",
+        "ConfigMap",
+        &on("member1, member2"),
+    ));
     let all = |value: &str| (0..20).map(|n| settings(n, value)).collect::<String>();
     scene.apply(&all("blue"));
     kill().await;
     scene.apply(&all("green"));
     kill().await;
     for n in (0..20).step_by(2) {
-        scene.kubectl("control", &["delete", "configmap", &format!("settings-{n}"), "--wait=false"]);
+        scene.kubectl(
+            "control",
+            &[
+                "delete",
+                "configmap",
+                &format!("settings-{n}"),
+                "--wait=false",
+            ],
+        );
     }
     kill().await;
     for n in 0..20 {
@@ -72,20 +137,35 @@ async fn killed_in_mid_flight_nothing_is_lost_and_nothing_doubled() {
             if n % 2 == 0 {
                 scene.until_gone(member, "configmaps", &name).await;
             } else {
-                scene.until(member, "configmaps", &name, "green", |it| it["data"]["color"] == "green").await;
+                scene
+                    .until(member, "configmaps", &name, "green", |it| {
+                        it["data"]["color"] == "green"
+                    })
+                    .await;
             }
         }
     }
     for n in (1..20).step_by(2) {
         let name = format!("settings-{n}-configmap");
         scene
-            .until("control", "resourcebindings.work.karmada.io", &name, "fully applied", |it| {
-                condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
-            })
+            .until(
+                "control",
+                "resourcebindings.work.karmada.io",
+                &name,
+                "fully applied",
+                |it| condition(it, "FullyApplied") == "True/FullyAppliedSuccess",
+            )
             .await;
     }
     let bindings = scene.kubectl("control", &["get", "rb", "-o", "name"]);
-    assert_eq!(bindings.lines().filter(|line| line.contains("settings-")).count(), 10, "{bindings}");
+    assert_eq!(
+        bindings
+            .lines()
+            .filter(|line| line.contains("settings-"))
+            .count(),
+        10,
+        "{bindings}"
+    );
 }
 
 /// Kills the servers without warning; the bed starts them again.
@@ -93,7 +173,10 @@ async fn kill() {
     tokio::task::spawn_blocking(|| {
         let state = stage().bed.state();
         let process = state.processes["serve"].process.as_ref().unwrap();
-        let status = std::process::Command::new("kill").args(["-9", &process.pid.to_string()]).status().unwrap();
+        let status = std::process::Command::new("kill")
+            .args(["-9", &process.pid.to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     })
     .await
@@ -104,18 +187,29 @@ async fn kill() {
 async fn an_idle_restart_writes_nothing() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let scene = Scene::open("idle").await;
-    scene.apply(&(deployment(2) + &policy("web", "apps/v1", "Deployment", &on("member1, member2"))));
-    scene.until("control", "deployments.apps", "web", "complete", |it| it["status"]["readyReplicas"] == 4).await;
+    scene
+        .apply(&(deployment(2) + &policy("web", "apps/v1", "Deployment", &on("member1, member2"))));
+    scene
+        .until("control", "deployments.apps", "web", "complete", |it| {
+            it["status"]["readyReplicas"] == 4
+        })
+        .await;
     settled(&scene).await;
     let before = versions(&scene).await;
     kill().await;
     // A change that goes all the way proves that the new process has been through everything it found.
     scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member1"))));
-    scene.until("member1", "configmaps", "settings", "there", |_| true).await;
+    scene
+        .until("member1", "configmaps", "settings", "there", |_| true)
+        .await;
     settled(&scene).await;
     let after = versions(&scene).await;
     for (object, version) in &before {
-        assert_eq!(after.get(object), Some(version), "{object} was written by the restart");
+        assert_eq!(
+            after.get(object),
+            Some(version),
+            "{object} was written by the restart"
+        );
     }
 }
 
@@ -136,16 +230,38 @@ async fn settled(scene: &Scene) {
 /// The resource versions of everything that Navarch writes for this scene.
 async fn versions(scene: &Scene) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for kind in ["deployments.apps", "resourcebindings.work.karmada.io", "propagationpolicies.policy.karmada.io"] {
-        for object in scene.api("control", kind).await.list(&ListParams::default()).await.unwrap() {
-            found.insert(format!("{kind} {}", object.metadata.name.unwrap()), object.metadata.resource_version.unwrap());
+    for kind in [
+        "deployments.apps",
+        "resourcebindings.work.karmada.io",
+        "propagationpolicies.policy.karmada.io",
+    ] {
+        for object in scene
+            .api("control", kind)
+            .await
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+        {
+            found.insert(
+                format!("{kind} {}", object.metadata.name.unwrap()),
+                object.metadata.resource_version.unwrap(),
+            );
         }
     }
     let (works, _) = stage::resource("works.work.karmada.io");
-    for object in scene.api_of("control", &works, None).await.list(&ListParams::default()).await.unwrap() {
+    for object in scene
+        .api_of("control", &works, None)
+        .await
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+    {
         let name = object.metadata.name.unwrap();
         if name.starts_with("web-") {
-            found.insert(format!("work {} {name}", object.metadata.namespace.unwrap()), object.metadata.resource_version.unwrap());
+            found.insert(
+                format!("work {} {name}", object.metadata.namespace.unwrap()),
+                object.metadata.resource_version.unwrap(),
+            );
         }
     }
     found
@@ -155,24 +271,63 @@ async fn versions(scene: &Scene) -> BTreeMap<String, String> {
 async fn an_outage_of_one_member_costs_the_others_nothing_and_heals() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let scene = Scene::open("outage").await;
-    scene.until("member1", "namespaces", "outage", "there", |_| true).await;
-    scene.until("member3", "namespaces", "outage", "there", |_| true).await;
-    tokio::task::spawn_blocking(|| stage().block_on(stage().bed.member("member3").unwrap().stop())).await.unwrap();
     scene
-        .until("control", "clusters.cluster.karmada.io", "member3", "not ready", |it| {
-            condition(it, "Ready") == "False/ClusterNotReachable"
-                && it["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(|taint| taint["key"] == "cluster.karmada.io/not-ready"))
-        })
+        .until("member1", "namespaces", "outage", "there", |_| true)
+        .await;
+    scene
+        .until("member3", "namespaces", "outage", "there", |_| true)
+        .await;
+    tokio::task::spawn_blocking(|| stage().block_on(stage().bed.member("member3").unwrap().stop()))
+        .await
+        .unwrap();
+    scene
+        .until(
+            "control",
+            "clusters.cluster.karmada.io",
+            "member3",
+            "not ready",
+            |it| {
+                condition(it, "Ready") == "False/ClusterNotReachable"
+                    && it["spec"]["taints"].as_array().is_some_and(|taints| {
+                        taints
+                            .iter()
+                            .any(|taint| taint["key"] == "cluster.karmada.io/not-ready")
+                    })
+            },
+        )
         .await;
     // member3 was chosen before the outage by name, so only its taint keeps new work off.
     let tolerant = "{clusterAffinity: {clusterNames: [member1, member3]}, clusterTolerations: [{operator: Exists}]}";
     scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", tolerant)));
-    scene.until("member1", "configmaps", "settings", "there", |_| true).await;
-    tokio::task::spawn_blocking(|| stage().block_on(stage().bed.member("member3").unwrap().start()).unwrap()).await.unwrap();
-    scene.until("member3", "configmaps", "settings", "there after the outage", |_| true).await;
     scene
-        .until("control", "clusters.cluster.karmada.io", "member3", "ready again and without taint", |it| {
-            condition(it, "Ready") == "True/ClusterReady" && it["spec"]["taints"].as_array().is_none_or(Vec::is_empty)
-        })
+        .until("member1", "configmaps", "settings", "there", |_| true)
+        .await;
+    tokio::task::spawn_blocking(|| {
+        stage()
+            .block_on(stage().bed.member("member3").unwrap().start())
+            .unwrap()
+    })
+    .await
+    .unwrap();
+    scene
+        .until(
+            "member3",
+            "configmaps",
+            "settings",
+            "there after the outage",
+            |_| true,
+        )
+        .await;
+    scene
+        .until(
+            "control",
+            "clusters.cluster.karmada.io",
+            "member3",
+            "ready again and without taint",
+            |it| {
+                condition(it, "Ready") == "True/ClusterReady"
+                    && it["spec"]["taints"].as_array().is_none_or(Vec::is_empty)
+            },
+        )
         .await;
 }

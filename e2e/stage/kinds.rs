@@ -18,17 +18,30 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("jobs", "batch") => ("v1", "Job", true),
         ("ingresses", "networking.k8s.io") => ("v1", "Ingress", true),
         ("clusterroles", "rbac.authorization.k8s.io") => ("v1", "ClusterRole", false),
-        ("customresourcedefinitions", "apiextensions.k8s.io") => ("v1", "CustomResourceDefinition", false),
+        ("customresourcedefinitions", "apiextensions.k8s.io") => {
+            ("v1", "CustomResourceDefinition", false)
+        }
         ("clusters", "cluster.karmada.io") => ("v1alpha1", "Cluster", false),
         ("works", "work.karmada.io") => ("v1alpha1", "Work", true),
         ("resourcebindings", "work.karmada.io") => ("v1alpha2", "ResourceBinding", true),
-        ("clusterresourcebindings", "work.karmada.io") => ("v1alpha2", "ClusterResourceBinding", false),
+        ("clusterresourcebindings", "work.karmada.io") => {
+            ("v1alpha2", "ClusterResourceBinding", false)
+        }
         ("propagationpolicies", "policy.karmada.io") => ("v1alpha1", "PropagationPolicy", true),
-        ("widgets", "e2e.navarch.dev") => ("v1", "Widget", true),
+        ("widgets", "e2e.example.com") => ("v1", "Widget", true),
         _ => panic!("add {name} to e2e/stage/kinds.rs"),
     };
-    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let resource =
-        ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.into(), plural: plural.into() };
+    let api_version = if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    };
+    let resource = ApiResource {
+        group: group.into(),
+        version: version.into(),
+        api_version,
+        kind: kind.into(),
+        plural: plural.into(),
+    };
     (resource, namespaced)
 }

@@ -37,7 +37,11 @@ static STAGE: OnceLock<Stage> = OnceLock::new();
 /// The clusters with Navarch serving them and every member joined; started at the first call.
 pub fn stage() -> &'static Stage {
     STAGE.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let bed = runtime.block_on(async {
             let bed = Bed::builder().members(3).nodes(2).start().await.unwrap();
             serve(&bed);
@@ -56,8 +60,18 @@ fn serve(bed: &Bed) {
     let kubeconfig = bed.control_plane().kubeconfig().display().to_string();
     // Thresholds are for flapping networks; here an outage is meant.
     let args = [
-        "serve", "all", "--kubeconfig", &kubeconfig, "--health-probe-bind-address", "0",
-        "--cluster-status-update-frequency", "1s", "--cluster-failure-threshold", "2s", "--cluster-success-threshold", "2s",
+        "serve",
+        "all",
+        "--kubeconfig",
+        &kubeconfig,
+        "--health-probe-bind-address",
+        "0",
+        "--cluster-status-update-frequency",
+        "1s",
+        "--cluster-failure-threshold",
+        "2s",
+        "--cluster-success-threshold",
+        "2s",
     ];
     let args = args.map(str::to_owned).to_vec();
     bed.run("serve", Path::new(NAVARCH), args, None).unwrap();
@@ -66,15 +80,33 @@ fn serve(bed: &Bed) {
 impl Stage {
     /// `navarch join`, as a user does it.
     pub fn join(&self, member: &str) {
-        let kubeconfig = self.bed.member(member).unwrap().kubeconfig().display().to_string();
-        let output = self.navarch(&["join", member, "--cluster-kubeconfig", &kubeconfig, "--wait", "90s"]);
+        let kubeconfig = self
+            .bed
+            .member(member)
+            .unwrap()
+            .kubeconfig()
+            .display()
+            .to_string();
+        let output = self.navarch(&[
+            "join",
+            member,
+            "--cluster-kubeconfig",
+            &kubeconfig,
+            "--wait",
+            "90s",
+        ]);
         assert!(output.status.success(), "join {member}: {}", text(&output));
     }
 
     /// A user command against the control plane.
     pub fn navarch(&self, args: &[&str]) -> Output {
         let kubeconfig = self.bed.control_plane().kubeconfig().display().to_string();
-        Command::new(NAVARCH).args(args).args(["--kubeconfig", &kubeconfig]).stdin(Stdio::null()).output().unwrap()
+        Command::new(NAVARCH)
+            .args(args)
+            .args(["--kubeconfig", &kubeconfig])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Runs a future that has to outlive the test that asks for it, such as the start of a cluster.
@@ -93,7 +125,11 @@ impl Stage {
 
 /// Both streams of a command.
 pub fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// One story's view: a namespace of its own, and a client for each cluster that belongs to the story's runtime.
@@ -106,33 +142,56 @@ impl Scene {
     /// Opens a scene in a fresh namespace.
     pub async fn open(name: &str) -> Self {
         let stage = tokio::task::spawn_blocking(stage).await.unwrap();
-        let scene = Self { stage, namespace: name.to_owned() };
-        scene.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"));
+        let scene = Self {
+            stage,
+            namespace: name.to_owned(),
+        };
+        scene.apply(&format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
+        ));
         scene
     }
 
     /// A client of a cluster; `control` is the control plane.
     pub async fn client(&self, cluster: &str) -> Client {
         let file = Kubeconfig::read_from(self.kubeconfig(cluster)).unwrap();
-        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+            .await
+            .unwrap();
         Client::try_from(config).unwrap()
     }
 
     fn kubeconfig(&self, cluster: &str) -> PathBuf {
         match cluster {
             "control" => self.stage.bed.control_plane().kubeconfig().to_owned(),
-            member => self.stage.bed.member(member).unwrap().kubeconfig().to_owned(),
+            member => self
+                .stage
+                .bed
+                .member(member)
+                .unwrap()
+                .kubeconfig()
+                .to_owned(),
         }
     }
 
     /// The endpoint of a kind such as `deployments.apps` in this scene's namespace, or of the whole cluster for kinds without one.
     pub async fn api(&self, cluster: &str, kind: &str) -> Api<DynamicObject> {
         let (resource, namespaced) = resource(kind);
-        self.api_of(cluster, &resource, namespaced.then_some(self.namespace.as_str())).await
+        self.api_of(
+            cluster,
+            &resource,
+            namespaced.then_some(self.namespace.as_str()),
+        )
+        .await
     }
 
     /// The endpoint of any kind.
-    pub async fn api_of(&self, cluster: &str, resource: &ApiResource, namespace: Option<&str>) -> Api<DynamicObject> {
+    pub async fn api_of(
+        &self,
+        cluster: &str,
+        resource: &ApiResource,
+        namespace: Option<&str>,
+    ) -> Api<DynamicObject> {
         let client = self.client(cluster).await;
         match namespace {
             Some(namespace) => Api::namespaced_with(client, namespace, resource),
@@ -147,23 +206,36 @@ impl Scene {
 
     pub fn apply_to(&self, cluster: &str, manifests: &str) {
         let output = self.try_apply(cluster, manifests);
-        assert!(output.status.success(), "apply to {cluster}: {}", text(&output));
+        assert!(
+            output.status.success(),
+            "apply to {cluster}: {}",
+            text(&output)
+        );
     }
 
     pub fn try_apply(&self, cluster: &str, manifests: &str) -> Output {
-        self.kubectl_with(cluster, &["apply", "-f", "-"], &manifests.replace("{ns}", &self.namespace))
+        self.kubectl_with(
+            cluster,
+            &["apply", "-f", "-"],
+            &manifests.replace("{ns}", &self.namespace),
+        )
     }
 
     /// kubectl against a cluster; fails the story if it fails.
     pub fn kubectl(&self, cluster: &str, args: &[&str]) -> String {
         let output = self.kubectl_with(cluster, args, "");
-        assert!(output.status.success(), "kubectl {args:?} in {cluster}: {}", text(&output));
+        assert!(
+            output.status.success(),
+            "kubectl {args:?} in {cluster}: {}",
+            text(&output)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub fn kubectl_with(&self, cluster: &str, args: &[&str], input: &str) -> Output {
         static KUBECTL: OnceLock<PathBuf> = OnceLock::new();
-        let kubectl = KUBECTL.get_or_init(|| Source::from_env(None).locate(Program::Kubectl).unwrap());
+        let kubectl =
+            KUBECTL.get_or_init(|| Source::from_env(None).locate(Program::Kubectl).unwrap());
         let mut child = Command::new(kubectl)
             .arg("--kubeconfig")
             .arg(self.kubeconfig(cluster))
@@ -174,7 +246,12 @@ impl Scene {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
         child.wait_with_output().unwrap()
     }
 
@@ -210,17 +287,29 @@ impl Scene {
 
 /// A condition's status and reason as `True/Success`.
 pub fn condition(object: &Value, type_: &str) -> String {
-    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let conditions = object["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     conditions
         .iter()
         .find(|condition| condition["type"] == type_)
-        .map(|condition| format!("{}/{}", condition["status"].as_str().unwrap_or(""), condition["reason"].as_str().unwrap_or("")))
+        .map(|condition| {
+            format!(
+                "{}/{}",
+                condition["status"].as_str().unwrap_or(""),
+                condition["reason"].as_str().unwrap_or("")
+            )
+        })
         .unwrap_or_default()
 }
 
 /// `spec.clusters` of a binding as `member1:2 member2:4`.
 pub fn clusters(binding: &Value) -> String {
-    let targets = binding["spec"]["clusters"].as_array().cloned().unwrap_or_default();
+    let targets = binding["spec"]["clusters"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let shown: Vec<String> = targets
         .iter()
         .map(|target| match target["replicas"].as_i64() {
@@ -249,7 +338,9 @@ spec:
 
 /// A ConfigMap `settings` with one key.
 pub fn config_map(value: &str) -> String {
-    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: {{ns}}}}\ndata: {{color: {value}}}\n")
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: {{ns}}}}\ndata: {{color: {value}}}\n"
+    )
 }
 
 /// A PropagationPolicy for one object; `placement` is inline YAML.
@@ -276,7 +367,9 @@ pub fn divided(weights: &[(&str, u32)]) -> String {
     let names: Vec<&str> = weights.iter().map(|(name, _)| *name).collect();
     let list: Vec<String> = weights
         .iter()
-        .map(|(name, weight)| format!("{{targetCluster: {{clusterNames: [{name}]}}, weight: {weight}}}"))
+        .map(|(name, weight)| {
+            format!("{{targetCluster: {{clusterNames: [{name}]}}, weight: {weight}}}")
+        })
         .collect();
     format!(
         "{{clusterAffinity: {{clusterNames: [{}]}}, replicaScheduling: {{replicaSchedulingType: Divided, \
@@ -285,4 +378,3 @@ pub fn divided(weights: &[(&str, u32)]) -> String {
         list.join(", ")
     )
 }
-

@@ -35,7 +35,9 @@ pub(super) async fn until(
     let last = Arc::new(Mutex::new(Value::Null));
     let seen = Arc::clone(&last);
     let met = move |object: Option<&DynamicObject>| {
-        let Some(object) = object.map(value) else { return false };
+        let Some(object) = object.map(value) else {
+            return false;
+        };
         let met = holds(&object);
         *seen.lock().unwrap() = object;
         met
@@ -55,9 +57,15 @@ pub(super) async fn until(
 pub(super) async fn until_gone(scene: &Scene, cluster: &str, kind: &str, name: &str) {
     let api = scene.api(cluster, kind).await;
     let gone = |object: Option<&DynamicObject>| object.is_none();
-    if timeout(DEADLINE, await_condition(api, name, gone)).await.is_err() {
+    if timeout(DEADLINE, await_condition(api, name, gone))
+        .await
+        .is_err()
+    {
         let found = scene.object(cluster, kind, name).await;
-        panic!("{kind} {name} in {cluster} still exists: {found:#?}\n\nnavarch says\n{}", scene.stage.log());
+        panic!(
+            "{kind} {name} in {cluster} still exists: {found:#?}\n\nnavarch says\n{}",
+            scene.stage.log()
+        );
     }
 }
 
@@ -69,15 +77,24 @@ pub(super) async fn until_event(scene: &Scene, about: &str, reason: &str, contai
     let found = timeout(DEADLINE, async {
         while let Some(event) = events.next().await {
             let event = value(&event.unwrap());
-            let line = format!("{} {} {}", event["involvedObject"]["name"], event["reason"], event["message"]);
+            let line = format!(
+                "{} {} {}",
+                event["involvedObject"]["name"], event["reason"], event["message"]
+            );
             let hit = event["involvedObject"]["name"] == about
                 && event["reason"] == reason
-                && event["message"].as_str().is_some_and(|message| message.contains(contains));
+                && event["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains(contains));
             seen.push(line);
             if hit {
                 return;
             }
         }
     });
-    assert!(found.await.is_ok(), "no event {reason} about {about} with {contains:?}; there are\n{}", seen.join("\n"));
+    assert!(
+        found.await.is_ok(),
+        "no event {reason} about {about} with {contains:?}; there are\n{}",
+        seen.join("\n")
+    );
 }

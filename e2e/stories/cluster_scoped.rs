@@ -6,9 +6,16 @@ use crate::stage::{Scene, condition};
 async fn a_namespace_goes_to_every_member_and_leaves_with_its_deletion() {
     let scene = Scene::open("everywhere").await;
     for member in ["member1", "member2", "member3"] {
-        scene.until(member, "namespaces", "everywhere", "there", |it| it["metadata"]["labels"]["karmada.io/managed"] == "true").await;
+        scene
+            .until(member, "namespaces", "everywhere", "there", |it| {
+                it["metadata"]["labels"]["karmada.io/managed"] == "true"
+            })
+            .await;
     }
-    scene.kubectl("control", &["delete", "namespace", "everywhere", "--wait=false"]);
+    scene.kubectl(
+        "control",
+        &["delete", "namespace", "everywhere", "--wait=false"],
+    );
     for member in ["member1", "member2", "member3"] {
         scene.until_gone(member, "namespaces", "everywhere").await;
     }
@@ -24,11 +31,23 @@ metadata: {name: at-home, labels: {namespace.karmada.io/skip-auto-propagation: '
 ",
     );
     // The later namespace has arrived everywhere, so the earlier one has been decided about.
-    scene.until("member1", "namespaces", "home-probe", "there", |_| true).await;
+    scene
+        .until("member1", "namespaces", "home-probe", "there", |_| true)
+        .await;
     scene.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: home-after}\n");
-    scene.until("member1", "namespaces", "home-after", "there", |_| true).await;
-    assert!(scene.object("member1", "namespaces", "at-home").await.is_none());
-    let works = scene.kubectl("control", &["get", "work", "-n", "karmada-es-member1", "-o", "name"]);
+    scene
+        .until("member1", "namespaces", "home-after", "there", |_| true)
+        .await;
+    assert!(
+        scene
+            .object("member1", "namespaces", "at-home")
+            .await
+            .is_none()
+    );
+    let works = scene.kubectl(
+        "control",
+        &["get", "work", "-n", "karmada-es-member1", "-o", "name"],
+    );
     assert!(!works.contains("/at-home-"), "{works}");
 }
 
@@ -50,16 +69,37 @@ spec:
 ",
     );
     for member in ["member2", "member3"] {
-        scene.until(member, "clusterroles.rbac.authorization.k8s.io", "e2e:reader", "there", |_| true).await;
+        scene
+            .until(
+                member,
+                "clusterroles.rbac.authorization.k8s.io",
+                "e2e:reader",
+                "there",
+                |_| true,
+            )
+            .await;
     }
     let binding = scene
-        .until("control", "clusterresourcebindings.work.karmada.io", "e2e.reader-clusterrole", "applied", |it| {
-            condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
-        })
+        .until(
+            "control",
+            "clusterresourcebindings.work.karmada.io",
+            "e2e.reader-clusterrole",
+            "applied",
+            |it| condition(it, "FullyApplied") == "True/FullyAppliedSuccess",
+        )
         .await;
-    assert_eq!(binding["metadata"]["annotations"]["clusterpropagationpolicy.karmada.io/name"], "e2e-reader");
+    assert_eq!(
+        binding["metadata"]["annotations"]["clusterpropagationpolicy.karmada.io/name"],
+        "e2e-reader"
+    );
     scene.kubectl("control", &["delete", "clusterrole", "e2e:reader"]);
     for member in ["member2", "member3"] {
-        scene.until_gone(member, "clusterroles.rbac.authorization.k8s.io", "e2e:reader").await;
+        scene
+            .until_gone(
+                member,
+                "clusterroles.rbac.authorization.k8s.io",
+                "e2e:reader",
+            )
+            .await;
     }
 }

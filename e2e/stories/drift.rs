@@ -6,9 +6,18 @@ use crate::stage::{Scene, config_map, deployment, on, policy};
 async fn an_object_edited_in_a_member_is_corrected() {
     let scene = Scene::open("drift").await;
     scene.apply(&(deployment(2) + &policy("web", "apps/v1", "Deployment", &on("member1"))));
-    scene.until("member1", "deployments.apps", "web", "ready", |it| it["status"]["readyReplicas"] == 2).await;
+    scene
+        .until("member1", "deployments.apps", "web", "ready", |it| {
+            it["status"]["readyReplicas"] == 2
+        })
+        .await;
     scene.kubectl("member1", &["scale", "deployment/web", "--replicas=5"]);
-    let edited = scene.object("member1", "deployments.apps", "web").await.unwrap()["metadata"]["generation"].as_i64().unwrap();
+    let edited = scene
+        .object("member1", "deployments.apps", "web")
+        .await
+        .unwrap()["metadata"]["generation"]
+        .as_i64()
+        .unwrap();
     scene
         .until("member1", "deployments.apps", "web", "corrected", |it| {
             it["spec"]["replicas"] == 2 && it["metadata"]["generation"].as_i64() >= Some(edited)
@@ -20,14 +29,36 @@ async fn an_object_edited_in_a_member_is_corrected() {
 async fn annotations_edited_in_a_member_are_corrected_and_foreign_ones_stay() {
     let scene = Scene::open("annotations").await;
     scene.apply(&config_map("blue"));
-    scene.kubectl("control", &["annotate", "configmap", "settings", "example.com/owner=us"]);
+    scene.kubectl(
+        "control",
+        &["annotate", "configmap", "settings", "example.com/owner=us"],
+    );
     scene.apply(&policy("settings", "v1", "ConfigMap", &on("member1")));
-    scene.until("member1", "configmaps", "settings", "there", |_| true).await;
-    scene.kubectl("member1", &["annotate", "--overwrite", "configmap", "settings", "example.com/owner=them", "example.com/extra=kept"]);
     scene
-        .until("member1", "configmaps", "settings", "ours again, with the foreign annotation", |it| {
-            it["metadata"]["annotations"]["example.com/owner"] == "us" && it["metadata"]["annotations"]["example.com/extra"] == "kept"
-        })
+        .until("member1", "configmaps", "settings", "there", |_| true)
+        .await;
+    scene.kubectl(
+        "member1",
+        &[
+            "annotate",
+            "--overwrite",
+            "configmap",
+            "settings",
+            "example.com/owner=them",
+            "example.com/extra=kept",
+        ],
+    );
+    scene
+        .until(
+            "member1",
+            "configmaps",
+            "settings",
+            "ours again, with the foreign annotation",
+            |it| {
+                it["metadata"]["annotations"]["example.com/owner"] == "us"
+                    && it["metadata"]["annotations"]["example.com/extra"] == "kept"
+            },
+        )
         .await;
 }
 
@@ -35,10 +66,18 @@ async fn annotations_edited_in_a_member_are_corrected_and_foreign_ones_stay() {
 async fn an_object_deleted_in_a_member_is_created_again() {
     let scene = Scene::open("recreate").await;
     scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member2"))));
-    let first = scene.until("member2", "configmaps", "settings", "there", |_| true).await;
+    let first = scene
+        .until("member2", "configmaps", "settings", "there", |_| true)
+        .await;
     scene.kubectl("member2", &["delete", "configmap", "settings"]);
     scene
-        .until("member2", "configmaps", "settings", "there again", move |it| it["metadata"]["uid"] != first["metadata"]["uid"])
+        .until(
+            "member2",
+            "configmaps",
+            "settings",
+            "there again",
+            move |it| it["metadata"]["uid"] != first["metadata"]["uid"],
+        )
         .await;
 }
 
@@ -46,13 +85,33 @@ async fn an_object_deleted_in_a_member_is_created_again() {
 async fn a_deleted_work_is_made_again() {
     let scene = Scene::open("delete-work").await;
     scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member1"))));
-    let object = scene.until("member1", "configmaps", "settings", "there", |_| true).await;
-    let work = object["metadata"]["annotations"]["work.karmada.io/name"].as_str().unwrap().to_owned();
-    let path = format!("karmada-es-member1/{work}");
-    let first = scene.until("control", "works.work.karmada.io", &path, "there", |_| true).await;
-    scene.kubectl("control", &["delete", "work", "-n", "karmada-es-member1", &work]);
-    scene
-        .until("control", "works.work.karmada.io", &path, "there again", move |it| it["metadata"]["uid"] != first["metadata"]["uid"])
+    let object = scene
+        .until("member1", "configmaps", "settings", "there", |_| true)
         .await;
-    scene.until("member1", "configmaps", "settings", "there", |it| it["data"]["color"] == "blue").await;
+    let work = object["metadata"]["annotations"]["work.karmada.io/name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("karmada-es-member1/{work}");
+    let first = scene
+        .until("control", "works.work.karmada.io", &path, "there", |_| true)
+        .await;
+    scene.kubectl(
+        "control",
+        &["delete", "work", "-n", "karmada-es-member1", &work],
+    );
+    scene
+        .until(
+            "control",
+            "works.work.karmada.io",
+            &path,
+            "there again",
+            move |it| it["metadata"]["uid"] != first["metadata"]["uid"],
+        )
+        .await;
+    scene
+        .until("member1", "configmaps", "settings", "there", |it| {
+            it["data"]["color"] == "blue"
+        })
+        .await;
 }

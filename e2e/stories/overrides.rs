@@ -25,26 +25,59 @@ async fn image_labels_annotations_and_plaintext_differ_in_one_cluster() {
         annotationsOverrider: [{operator: add, value: {example.com/note: local}}], \
         plaintext: [{path: /spec/minReadySeconds, operator: add, value: 5}]}";
     scene.apply(&(override_policy("north", "member2", overriders) + &deployment_document()));
-    scene.apply(&policy("web", "apps/v1", "Deployment", &on("member1, member2")));
-    let object = scene.until("member2", "deployments.apps", "web", "there", |_| true).await;
-    assert_eq!(object["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example.com/library/nginx:1.29");
+    scene.apply(&policy(
+        "web",
+        "apps/v1",
+        "Deployment",
+        &on("member1, member2"),
+    ));
+    let object = scene
+        .until("member2", "deployments.apps", "web", "there", |_| true)
+        .await;
+    assert_eq!(
+        object["spec"]["template"]["spec"]["containers"][0]["image"],
+        "registry.example.com/library/nginx:1.29"
+    );
     assert_eq!(object["metadata"]["labels"]["zone"], "north");
-    assert_eq!(object["metadata"]["annotations"]["example.com/note"], "local");
+    assert_eq!(
+        object["metadata"]["annotations"]["example.com/note"],
+        "local"
+    );
     assert_eq!(object["spec"]["minReadySeconds"], 5);
-    let plain = scene.until("member1", "deployments.apps", "web", "there", |_| true).await;
-    assert_eq!(plain["spec"]["template"]["spec"]["containers"][0]["image"], "docker.io/library/nginx:1.29");
+    let plain = scene
+        .until("member1", "deployments.apps", "web", "there", |_| true)
+        .await;
+    assert_eq!(
+        plain["spec"]["template"]["spec"]["containers"][0]["image"],
+        "docker.io/library/nginx:1.29"
+    );
     assert!(plain["metadata"]["labels"]["zone"].is_null());
 
     // A changed rule reaches the member, and a deleted policy takes its effect along.
-    scene.apply(&override_policy("north", "member2", "{labelsOverrider: [{operator: add, value: {zone: south}}]}"));
+    scene.apply(&override_policy(
+        "north",
+        "member2",
+        "{labelsOverrider: [{operator: add, value: {zone: south}}]}",
+    ));
     scene
-        .until("member2", "deployments.apps", "web", "relabelled, with its own image again", |it| {
-            it["metadata"]["labels"]["zone"] == "south"
-                && it["spec"]["template"]["spec"]["containers"][0]["image"] == "docker.io/library/nginx:1.29"
-        })
+        .until(
+            "member2",
+            "deployments.apps",
+            "web",
+            "relabelled, with its own image again",
+            |it| {
+                it["metadata"]["labels"]["zone"] == "south"
+                    && it["spec"]["template"]["spec"]["containers"][0]["image"]
+                        == "docker.io/library/nginx:1.29"
+            },
+        )
         .await;
     scene.kubectl("control", &["delete", "overridepolicy", "north"]);
-    scene.until("member2", "deployments.apps", "web", "plain", |it| it["metadata"]["labels"]["zone"].is_null()).await;
+    scene
+        .until("member2", "deployments.apps", "web", "plain", |it| {
+            it["metadata"]["labels"]["zone"].is_null()
+        })
+        .await;
 }
 
 fn deployment_document() -> String {
@@ -54,13 +87,35 @@ fn deployment_document() -> String {
 #[tokio::test]
 async fn a_rule_that_does_not_apply_holds_back_only_its_cluster() {
     let scene = Scene::open("bad-override").await;
-    scene.apply(&override_policy("broken", "member1", "{plaintext: [{path: /spec/nope/deeper, operator: replace, value: 1}]}"));
+    scene.apply(&override_policy(
+        "broken",
+        "member1",
+        "{plaintext: [{path: /spec/nope/deeper, operator: replace, value: 1}]}",
+    ));
     scene.apply(&deployment(1));
-    scene.apply(&policy("web", "apps/v1", "Deployment", &on("member1, member2")));
-    scene.until("member2", "deployments.apps", "web", "there", |_| true).await;
-    scene.until_event("web", "ApplyOverridePolicyFailed", "broken").await;
-    scene.until_event("web-deployment", "SyncWorkFailed", "member1").await;
-    assert!(scene.object("member1", "deployments.apps", "web").await.is_none());
+    scene.apply(&policy(
+        "web",
+        "apps/v1",
+        "Deployment",
+        &on("member1, member2"),
+    ));
+    scene
+        .until("member2", "deployments.apps", "web", "there", |_| true)
+        .await;
+    scene
+        .until_event("web", "ApplyOverridePolicyFailed", "broken")
+        .await;
+    scene
+        .until_event("web-deployment", "SyncWorkFailed", "member1")
+        .await;
+    assert!(
+        scene
+            .object("member1", "deployments.apps", "web")
+            .await
+            .is_none()
+    );
     scene.kubectl("control", &["delete", "overridepolicy", "broken"]);
-    scene.until("member1", "deployments.apps", "web", "there", |_| true).await;
+    scene
+        .until("member1", "deployments.apps", "web", "there", |_| true)
+        .await;
 }

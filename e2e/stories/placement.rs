@@ -6,30 +6,76 @@ use crate::stage::{Scene, clusters, condition, config_map, deployment, divided, 
 async fn a_changed_policy_moves_the_workload() {
     let scene = Scene::open("move").await;
     scene.apply(&(deployment(3) + &policy("web", "apps/v1", "Deployment", &on("member1"))));
-    scene.until("member1", "deployments.apps", "web", "there", |it| it["spec"]["replicas"] == 3).await;
+    scene
+        .until("member1", "deployments.apps", "web", "there", |it| {
+            it["spec"]["replicas"] == 3
+        })
+        .await;
     scene.apply(&policy("web", "apps/v1", "Deployment", &on("member2")));
-    scene.until("member2", "deployments.apps", "web", "there", |it| it["spec"]["replicas"] == 3).await;
+    scene
+        .until("member2", "deployments.apps", "web", "there", |it| {
+            it["spec"]["replicas"] == 3
+        })
+        .await;
     scene.until_gone("member1", "deployments.apps", "web").await;
 }
 
 #[tokio::test]
 async fn duplicated_is_the_default() {
     let scene = Scene::open("duplicate").await;
-    scene.apply(&(deployment(2) + &policy("web", "apps/v1", "Deployment", &on("member1, member2"))));
+    scene
+        .apply(&(deployment(2) + &policy("web", "apps/v1", "Deployment", &on("member1, member2"))));
     for member in ["member1", "member2"] {
-        scene.until(member, "deployments.apps", "web", "whole", |it| it["spec"]["replicas"] == 2).await;
+        scene
+            .until(member, "deployments.apps", "web", "whole", |it| {
+                it["spec"]["replicas"] == 2
+            })
+            .await;
     }
-    scene.until("control", "deployments.apps", "web", "the sum of both", |it| it["status"]["replicas"] == 4).await;
+    scene
+        .until(
+            "control",
+            "deployments.apps",
+            "web",
+            "the sum of both",
+            |it| it["status"]["replicas"] == 4,
+        )
+        .await;
 }
 
 #[tokio::test]
 async fn weights_that_change_move_replicas() {
     let scene = Scene::open("weights").await;
-    scene.apply(&(deployment(6) + &policy("web", "apps/v1", "Deployment", &divided(&[("member1", 1), ("member2", 1)]))));
-    scene.until("member1", "deployments.apps", "web", "at 3", |it| it["spec"]["replicas"] == 3).await;
-    scene.apply(&policy("web", "apps/v1", "Deployment", &divided(&[("member1", 1), ("member2", 5)])));
-    scene.until("member1", "deployments.apps", "web", "at 1", |it| it["spec"]["replicas"] == 1).await;
-    scene.until("member2", "deployments.apps", "web", "at 5", |it| it["spec"]["replicas"] == 5).await;
+    scene.apply(
+        &(deployment(6)
+            + &policy(
+                "web",
+                "apps/v1",
+                "Deployment",
+                &divided(&[("member1", 1), ("member2", 1)]),
+            )),
+    );
+    scene
+        .until("member1", "deployments.apps", "web", "at 3", |it| {
+            it["spec"]["replicas"] == 3
+        })
+        .await;
+    scene.apply(&policy(
+        "web",
+        "apps/v1",
+        "Deployment",
+        &divided(&[("member1", 1), ("member2", 5)]),
+    ));
+    scene
+        .until("member1", "deployments.apps", "web", "at 1", |it| {
+            it["spec"]["replicas"] == 1
+        })
+        .await;
+    scene
+        .until("member2", "deployments.apps", "web", "at 5", |it| {
+            it["spec"]["replicas"] == 5
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -37,16 +83,34 @@ async fn a_placement_that_fits_nowhere_says_why() {
     let scene = Scene::open("nowhere").await;
     scene.apply(&(config_map("red") + &policy("settings", "v1", "ConfigMap", &on("atlantis"))));
     let binding = scene
-        .until("control", "resourcebindings.work.karmada.io", "settings-configmap", "refused", |it| {
-            condition(it, "Scheduled") == "False/NoClusterFit"
-        })
+        .until(
+            "control",
+            "resourcebindings.work.karmada.io",
+            "settings-configmap",
+            "refused",
+            |it| condition(it, "Scheduled") == "False/NoClusterFit",
+        )
         .await;
-    let message = binding["status"]["conditions"][0]["message"].as_str().unwrap();
-    assert!(message.contains("clusters are available") && message.contains("did not match the placement cluster affinity"), "{message}");
-    scene.until_event("settings", "ScheduleBindingFailed", "clusters are available").await;
+    let message = binding["status"]["conditions"][0]["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        message.contains("clusters are available")
+            && message.contains("did not match the placement cluster affinity"),
+        "{message}"
+    );
+    scene
+        .until_event(
+            "settings",
+            "ScheduleBindingFailed",
+            "clusters are available",
+        )
+        .await;
     // The way out is to mend the policy.
     scene.apply(&policy("settings", "v1", "ConfigMap", &on("member3")));
-    scene.until("member3", "configmaps", "settings", "there", |_| true).await;
+    scene
+        .until("member3", "configmaps", "settings", "there", |_| true)
+        .await;
 }
 
 #[tokio::test]
@@ -54,9 +118,9 @@ async fn a_kind_goes_only_where_it_is_served() {
     let scene = Scene::open("served").await;
     let crd = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: widgets.e2e.navarch.dev}
+metadata: {name: widgets.e2e.example.com}
 spec:
-  group: e2e.navarch.dev
+  group: e2e.example.com
   scope: Namespaced
   names: {plural: widgets, singular: widget, kind: Widget}
   versions:
@@ -66,35 +130,64 @@ spec:
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 ";
     scene.apply(crd);
-    scene.kubectl("control", &["wait", "--for=condition=Established", "crd/widgets.e2e.navarch.dev", "--timeout=60s"]);
+    scene.kubectl(
+        "control",
+        &[
+            "wait",
+            "--for=condition=Established",
+            "crd/widgets.e2e.example.com",
+            "--timeout=60s",
+        ],
+    );
     // Only member2 gets the definition, through a policy like anything else.
     scene.apply(
         "apiVersion: policy.karmada.io/v1alpha1
 kind: ClusterPropagationPolicy
 metadata: {name: widgets-crd}
 spec:
-  resourceSelectors: [{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: widgets.e2e.navarch.dev}]
+  resourceSelectors: [{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: widgets.e2e.example.com}]
   placement: {clusterAffinity: {clusterNames: [member2]}}
 ",
     );
     scene
-        .until("member2", "customresourcedefinitions.apiextensions.k8s.io", "widgets.e2e.navarch.dev", "established", |it| {
-            condition(it, "Established").starts_with("True")
-        })
+        .until(
+            "member2",
+            "customresourcedefinitions.apiextensions.k8s.io",
+            "widgets.e2e.example.com",
+            "established",
+            |it| condition(it, "Established").starts_with("True"),
+        )
         .await;
     scene.apply(
-        "apiVersion: e2e.navarch.dev/v1
+        "apiVersion: e2e.example.com/v1
 kind: Widget
 metadata: {name: gear, namespace: served}
 size: 7
 ",
     );
-    scene.apply(&policy("widgets", "e2e.navarch.dev/v1", "Widget", "{clusterAffinity: {clusterNames: [member1, member2]}}"));
-    scene.until("member2", "widgets.e2e.navarch.dev", "gear", "there", |it| it["size"] == 7).await;
+    scene.apply(&policy(
+        "widgets",
+        "e2e.example.com/v1",
+        "Widget",
+        "{clusterAffinity: {clusterNames: [member1, member2]}}",
+    ));
+    scene
+        .until(
+            "member2",
+            "widgets.e2e.example.com",
+            "gear",
+            "there",
+            |it| it["size"] == 7,
+        )
+        .await;
     let binding = scene
-        .until("control", "resourcebindings.work.karmada.io", "gear-widget", "applied", |it| {
-            condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
-        })
+        .until(
+            "control",
+            "resourcebindings.work.karmada.io",
+            "gear-widget",
+            "applied",
+            |it| condition(it, "FullyApplied") == "True/FullyAppliedSuccess",
+        )
         .await;
     assert_eq!(clusters(&binding), "member2");
 }

@@ -23,16 +23,44 @@ metadata: {{name: once, namespace: {{ns}}}}
 spec: {{completions: 2, parallelism: 2, template: {{metadata: {{annotations: {{e2e: job}}}}, spec: {{restartPolicy: Never, containers: [{{name: it, image: 'busybox:1'}}]}}}}}}
 "
     ));
-    for (name, api_version, kind) in [("sets", "apps/v1", "StatefulSet"), ("agents", "apps/v1", "DaemonSet"), ("jobs", "batch/v1", "Job")] {
+    for (name, api_version, kind) in [
+        ("sets", "apps/v1", "StatefulSet"),
+        ("agents", "apps/v1", "DaemonSet"),
+        ("jobs", "batch/v1", "Job"),
+    ] {
         scene.apply(&policy(name, api_version, kind, &on("member1, member2")));
     }
-    scene.until("control", "statefulsets.apps", "store", "the sum of both members", |it| it["status"]["readyReplicas"] == 4).await;
-    // Two nodes in each member.
-    scene.until("control", "daemonsets.apps", "agent", "the sum of both members", |it| it["status"]["numberReady"] == 4).await;
     scene
-        .until("control", "jobs.batch", "once", "started in both members", |it| {
-            it["status"]["succeeded"].as_i64().unwrap_or(0) + it["status"]["active"].as_i64().unwrap_or(0) == 4
-        })
+        .until(
+            "control",
+            "statefulsets.apps",
+            "store",
+            "the sum of both members",
+            |it| it["status"]["readyReplicas"] == 4,
+        )
+        .await;
+    // Two nodes in each member.
+    scene
+        .until(
+            "control",
+            "daemonsets.apps",
+            "agent",
+            "the sum of both members",
+            |it| it["status"]["numberReady"] == 4,
+        )
+        .await;
+    scene
+        .until(
+            "control",
+            "jobs.batch",
+            "once",
+            "started in both members",
+            |it| {
+                it["status"]["succeeded"].as_i64().unwrap_or(0)
+                    + it["status"]["active"].as_i64().unwrap_or(0)
+                    == 4
+            },
+        )
         .await;
 }
 
@@ -51,21 +79,58 @@ metadata: {name: front, namespace: balancers}
 spec: {defaultBackend: {service: {name: front, port: {number: 80}}}}
 ",
     );
-    scene.apply(&policy("services", "v1", "Service", &on("member1, member2")));
-    scene.apply(&policy("ingresses", "networking.k8s.io/v1", "Ingress", &on("member1, member2")));
+    scene.apply(&policy(
+        "services",
+        "v1",
+        "Service",
+        &on("member1, member2"),
+    ));
+    scene.apply(&policy(
+        "ingresses",
+        "networking.k8s.io/v1",
+        "Ingress",
+        &on("member1, member2"),
+    ));
     for (member, address) in [("member1", "192.0.2.1"), ("member2", "192.0.2.2")] {
         for kind in ["service", "ingress"] {
-            let plural = if kind == "service" { "services" } else { "ingresses.networking.k8s.io" };
-            scene.until(member, plural, "front", "there", |_| true).await;
-            let patch = format!("{{\"status\":{{\"loadBalancer\":{{\"ingress\":[{{\"ip\":\"{address}\"}}]}}}}}}");
-            scene.kubectl(member, &["patch", kind, "front", "--subresource=status", "--type=merge", "-p", &patch]);
+            let plural = if kind == "service" {
+                "services"
+            } else {
+                "ingresses.networking.k8s.io"
+            };
+            scene
+                .until(member, plural, "front", "there", |_| true)
+                .await;
+            let patch = format!(
+                "{{\"status\":{{\"loadBalancer\":{{\"ingress\":[{{\"ip\":\"{address}\"}}]}}}}}}"
+            );
+            scene.kubectl(
+                member,
+                &[
+                    "patch",
+                    kind,
+                    "front",
+                    "--subresource=status",
+                    "--type=merge",
+                    "-p",
+                    &patch,
+                ],
+            );
         }
     }
     for kind in ["services", "ingresses.networking.k8s.io"] {
         scene
-            .until("control", kind, "front", "with the addresses of both members", |it| {
-                it["status"]["loadBalancer"]["ingress"].as_array().is_some_and(|addresses| addresses.len() == 2)
-            })
+            .until(
+                "control",
+                kind,
+                "front",
+                "with the addresses of both members",
+                |it| {
+                    it["status"]["loadBalancer"]["ingress"]
+                        .as_array()
+                        .is_some_and(|addresses| addresses.len() == 2)
+                },
+            )
             .await;
     }
 }

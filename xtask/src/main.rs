@@ -14,5 +14,7 @@ fn main() -> anyhow::Result<()> {
 
 /// The folder with the workspace's `Cargo.toml`.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
 }

@@ -16,10 +16,30 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler", &["crds", "trace"]),
     ("propagation", &["crds", "interpreter", "trace"]),
     ("runtime", &["crds"]),
-    ("controllers", &["crds", "interpreter", "propagation", "runtime", "scheduler", "trace"]),
+    (
+        "controllers",
+        &[
+            "crds",
+            "interpreter",
+            "propagation",
+            "runtime",
+            "scheduler",
+            "trace",
+        ],
+    ),
     ("testbed", &["crds"]),
     ("cli", &["crds", "testbed", "runtime"]),
-    ("navarch", &["cli", "controllers", "crds", "propagation", "runtime", "scheduler"]),
+    (
+        "navarch",
+        &[
+            "cli",
+            "controllers",
+            "crds",
+            "propagation",
+            "runtime",
+            "scheduler",
+        ],
+    ),
     ("e2e", &["crds", "testbed"]),
     ("xtask", &[]),
 ];
@@ -28,7 +48,17 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["trace", "crds", "interpreter", "scheduler", "propagation"];
 
 /// What a pure crate must not depend on.
-const IMPURE: &[&str] = &["tokio", "tokio-util", "futures", "tracing", "rand", "uuid", "axum", "reqwest", "hyper"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "tokio-util",
+    "futures",
+    "tracing",
+    "rand",
+    "uuid",
+    "axum",
+    "reqwest",
+    "hyper",
+];
 
 /// Fails with every broken rule, a line each.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
@@ -44,7 +74,9 @@ fn broken(root: &Path) -> anyhow::Result<Vec<String>> {
     for member in &members {
         let dependencies = dependencies(&root.join(member).join("Cargo.toml"))?;
         let Some(allowed) = arrows.get(member.as_str()) else {
-            broken.push(format!("{member}: not in the list of crates in xtask/src/tidy.rs"));
+            broken.push(format!(
+                "{member}: not in the list of crates in xtask/src/tidy.rs"
+            ));
             continue;
         };
         for dependency in &dependencies {
@@ -52,19 +84,25 @@ fn broken(root: &Path) -> anyhow::Result<Vec<String>> {
                 broken.push(format!("{member}: may not depend on {dependency}"));
             }
             if PURE.contains(&member.as_str()) && IMPURE.contains(&dependency.as_str()) {
-                broken.push(format!("{member}: is pure and may not depend on {dependency}"));
+                broken.push(format!(
+                    "{member}: is pure and may not depend on {dependency}"
+                ));
             }
         }
     }
     let map = fs::read_to_string(root.join("ARCHITECTURE.md")).context("read ARCHITECTURE.md")?;
     for member in &members {
         if !map.contains(&format!("`{member}/`")) {
-            broken.push(format!("ARCHITECTURE.md: the code map does not name `{member}/`"));
+            broken.push(format!(
+                "ARCHITECTURE.md: the code map does not name `{member}/`"
+            ));
         }
     }
     for named in named_folders(&map) {
         if !root.join(&named).is_dir() {
-            broken.push(format!("ARCHITECTURE.md: the code map names `{named}/`, which does not exist"));
+            broken.push(format!(
+                "ARCHITECTURE.md: the code map names `{named}/`, which does not exist"
+            ));
         }
     }
     Ok(broken)
@@ -72,19 +110,33 @@ fn broken(root: &Path) -> anyhow::Result<Vec<String>> {
 
 fn members(root: &Path) -> anyhow::Result<BTreeSet<String>> {
     let manifest = fs::read_to_string(root.join("Cargo.toml")).context("read Cargo.toml")?;
-    let list = manifest.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).context("Cargo.toml has no members")?.0;
-    Ok(list.split(',').map(|entry| entry.trim().trim_matches('"').to_owned()).filter(|entry| !entry.is_empty()).collect())
+    let list = manifest
+        .split_once("members = [")
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .context("Cargo.toml has no members")?
+        .0;
+    Ok(list
+        .split(',')
+        .map(|entry| entry.trim().trim_matches('"').to_owned())
+        .filter(|entry| !entry.is_empty())
+        .collect())
 }
 
 /// Names under `[dependencies]`; what only tests need is free.
 fn dependencies(manifest: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let text = fs::read_to_string(manifest).with_context(|| format!("read {}", manifest.display()))?;
+    let text =
+        fs::read_to_string(manifest).with_context(|| format!("read {}", manifest.display()))?;
     let mut within = false;
     let mut found = BTreeSet::new();
     for line in text.lines() {
         if line.starts_with('[') {
             within = line.trim() == "[dependencies]";
-        } else if within && let Some(name) = line.split(['.', '=', ' ']).next().filter(|name| !name.is_empty() && !name.starts_with('#')) {
+        } else if within
+            && let Some(name) = line
+                .split(['.', '=', ' '])
+                .next()
+                .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        {
             found.insert(name.to_owned());
         }
     }

@@ -22,6 +22,9 @@ use crate::{world::to_value, write};
 /// When a Work is looked at again whose kinds are being listed for the first time.
 const PENDING: Duration = Duration::from_secs(4);
 
+/// How often a write that lost a race is decided anew within one pass.
+const RACES: usize = 5;
+
 /// Why a manifest is not in the member.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ManifestError {
@@ -88,15 +91,18 @@ async fn apply_one(
     place: &Place,
     cluster: &str,
 ) -> Result<Applied, ManifestError> {
-    let observed = place.observed().await?;
-    match try_apply(context, manifest, observed, place, cluster).await {
-        // The store was behind, or the object is not ours and therefore in no store: decide again on what is there now.
-        Err(ManifestError::Api(error)) if error.is_already_exists() || error.is_conflict() => {
-            let live = place.live().await?;
-            try_apply(context, manifest, live, place, cluster).await
+    let mut observed = place.observed().await?;
+    for _ in 0..RACES {
+        match try_apply(context, manifest, observed, place, cluster).await {
+            // The store was behind, the member's own controllers wrote first, or the object is not ours and therefore in no
+            // store: decide again on what is there now.
+            Err(ManifestError::Api(error)) if error.is_already_exists() || error.is_conflict() => {
+                observed = place.live().await?;
+            }
+            outcome => return outcome,
         }
-        outcome => outcome,
     }
+    try_apply(context, manifest, observed, place, cluster).await
 }
 
 async fn try_apply(

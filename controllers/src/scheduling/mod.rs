@@ -10,7 +10,7 @@ mod wake;
 
 use std::sync::Arc;
 
-use crds::{object::Key, work::Binding};
+use crds::object::Key;
 use futures::future::BoxFuture;
 use kube::api::{Patch, PatchParams};
 use parking_lot::{Mutex, RwLock};

@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use controllers::{
-    World, binding, binding_status, cluster, cluster_status, detector, discovery, execution, namespace, policy,
-    scheduling,
+    World, binding, binding_status, cluster, cluster_status, detector, discovery, execution,
+    namespace, policy, scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
@@ -48,8 +48,13 @@ impl Component {
 /// Runs the component until the process is told to stop.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     process::log(&args)?;
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let threads = std::thread::available_parallelism()
+        .map_or(2, std::num::NonZero::get)
+        .min(8);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let resolved = Resolved::from_args(args).await?;
         serve(resolved).await
@@ -59,7 +64,8 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
 async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     process::stop_on_signal(stop.clone())?;
-    let client = Client::try_from(resolved.control_plane.clone()).context("build the client of the control plane")?;
+    let client = Client::try_from(resolved.control_plane.clone())
+        .context("build the client of the control plane")?;
     let url = resolved.control_plane.cluster_url.to_string();
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -68,7 +74,13 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     let world = World::new(client, stop.clone());
     let readiness = Readiness::default();
     let served = resolved.address.map(|address| {
-        endpoints::serve(address, readiness.clone(), world.metrics.clone(), axum::Router::new(), stop.clone())
+        endpoints::serve(
+            address,
+            readiness.clone(),
+            world.metrics.clone(),
+            axum::Router::new(),
+            stop.clone(),
+        )
     });
     let mut endpoints = tokio::spawn(async move {
         match served {
@@ -101,7 +113,10 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     tracing::info!("Stopping, letting the passes under way finish");
     let finished = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finished).await.is_err() {
-        tracing::warn!(seconds = GRACE.as_secs(), "Some passes did not finish in time; they are taken up again at the next start");
+        tracing::warn!(
+            seconds = GRACE.as_secs(),
+            "Some passes did not finish in time; they are taken up again at the next start"
+        );
     }
     Ok(())
 }
@@ -112,8 +127,14 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()
     let workers = &resolved.workers;
     if resolved.component.has_scheduler() {
         let shared = scheduling::shared(world, resolved.scheduler.clone());
-        roles.push(scheduling::prepare::<ResourceBinding>(&shared, workers.scheduler));
-        roles.push(scheduling::prepare::<ClusterResourceBinding>(&shared, workers.scheduler));
+        roles.push(scheduling::prepare::<ResourceBinding>(
+            &shared,
+            workers.scheduler,
+        ));
+        roles.push(scheduling::prepare::<ClusterResourceBinding>(
+            &shared,
+            workers.scheduler,
+        ));
     }
     if resolved.component.has_controllers() {
         let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
@@ -121,13 +142,25 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()
         roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
         roles.push(discovery::prepare(world, resolved.discovery.clone()));
         roles.push(binding::prepare::<ResourceBinding>(world, workers.bindings));
-        roles.push(binding::prepare::<ClusterResourceBinding>(world, workers.bindings));
-        roles.push(binding_status::prepare::<ResourceBinding>(world, workers.bindings));
-        roles.push(binding_status::prepare::<ClusterResourceBinding>(world, workers.bindings));
+        roles.push(binding::prepare::<ClusterResourceBinding>(
+            world,
+            workers.bindings,
+        ));
+        roles.push(binding_status::prepare::<ResourceBinding>(
+            world,
+            workers.bindings,
+        ));
+        roles.push(binding_status::prepare::<ClusterResourceBinding>(
+            world,
+            workers.bindings,
+        ));
         roles.push(execution::prepare(world, workers.works));
         roles.push(namespace::prepare(world, resolved.namespace.clone()));
         roles.push(cluster::prepare(world, resolved.cluster.clone()));
-        roles.push(cluster_status::prepare(world, resolved.cluster_status.clone()));
+        roles.push(cluster_status::prepare(
+            world,
+            resolved.cluster_status.clone(),
+        ));
     }
     roles
 }
@@ -136,7 +169,9 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()
 async fn start(world: &Arc<World>, resolved: &Resolved) -> anyhow::Result<()> {
     world.start().await;
     if resolved.component.has_controllers() {
-        discovery::initial(world, &resolved.discovery).await.context("ask the control plane what it serves")?;
+        discovery::initial(world, &resolved.discovery)
+            .await
+            .context("ask the control plane what it serves")?;
     }
     Ok(())
 }

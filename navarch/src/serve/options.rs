@@ -43,7 +43,12 @@ pub struct ServeArgs {
     pub(super) verbosity: u8,
 
     /// Address of `/healthz`, `/readyz` and `/metrics`; 0 turns them off.
-    #[arg(long, default_value = ":10357", alias = "metrics-bind-address", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        default_value = ":10357",
+        alias = "metrics-bind-address",
+        value_name = "ADDRESS"
+    )]
     pub(super) health_probe_bind_address: String,
 
     /// APIs whose objects stay in the control plane: `group`, `group/version`, `group/version/Kind,Kind`, separated by `;`.
@@ -91,13 +96,20 @@ pub struct ServeArgs {
     pub(super) scheduler_name: String,
 
     /// Scheduler plugins to turn on or off, such as `*,-TaintToleration`.
-    #[arg(long, default_value = "*", allow_hyphen_values = true, value_name = "LIST")]
+    #[arg(
+        long,
+        default_value = "*",
+        allow_hyphen_values = true,
+        value_name = "LIST"
+    )]
     pub(super) plugins: String,
 }
 
 /// `10s`, `2m`, `1h30m`, `500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(span).map_err(|_| "must not be negative".into())
 }
 
@@ -124,11 +136,14 @@ pub(super) struct Resolved {
 
 impl Resolved {
     pub(super) async fn from_args(args: ServeArgs) -> anyhow::Result<Self> {
-        let skipped_apis = SkippedApis::parse(&args.skipped_propagating_apis).context("--skipped-propagating-apis")?;
-        let skipped_namespaces =
-            SkippedNamespaces::parse(&args.skipped_propagating_namespaces).context("--skipped-propagating-namespaces")?;
+        let skipped_apis = SkippedApis::parse(&args.skipped_propagating_apis)
+            .context("--skipped-propagating-apis")?;
+        let skipped_namespaces = SkippedNamespaces::parse(&args.skipped_propagating_namespaces)
+            .context("--skipped-propagating-namespaces")?;
         let gates = scheduler::Gates::default();
-        let plugins = scheduler::plugins::Registry::builtin().enable(&args.plugins, &gates).context("--plugins")?;
+        let plugins = scheduler::plugins::Registry::builtin()
+            .enable(&args.plugins, &gates)
+            .context("--plugins")?;
         Ok(Self {
             component: args.component,
             control_plane: control_plane(args.kubeconfig, args.context).await?,
@@ -138,7 +153,11 @@ impl Resolved {
                 bindings: args.concurrent_resourcebinding_syncs,
                 works: args.concurrent_work_syncs,
             },
-            scheduler: scheduler::Options { scheduler_name: args.scheduler_name, plugins, ..scheduler::Options::default() },
+            scheduler: scheduler::Options {
+                scheduler_name: args.scheduler_name,
+                plugins,
+                ..scheduler::Options::default()
+            },
             detector: detector::Options {
                 skipped_apis: skipped_apis.clone(),
                 skipped_namespaces: skipped_namespaces.clone(),
@@ -146,9 +165,17 @@ impl Resolved {
                 ..detector::Options::default()
             },
             policy: policy::Options::default(),
-            discovery: discovery::Options { skipped_apis, ..discovery::Options::default() },
-            namespace: namespace::Options { skipped: skipped_namespaces, workers: args.concurrent_namespace_syncs },
-            cluster: cluster::Options { workers: args.concurrent_cluster_syncs },
+            discovery: discovery::Options {
+                skipped_apis,
+                ..discovery::Options::default()
+            },
+            namespace: namespace::Options {
+                skipped: skipped_namespaces,
+                workers: args.concurrent_namespace_syncs,
+            },
+            cluster: cluster::Options {
+                workers: args.concurrent_cluster_syncs,
+            },
             cluster_status: cluster_status::Options {
                 frequency: args.cluster_status_update_frequency,
                 thresholds: cluster_status::Limits {
@@ -162,23 +189,35 @@ impl Resolved {
     }
 
     pub(super) fn health_address(&self) -> String {
-        self.address.map_or_else(|| "nowhere".into(), |address| address.to_string())
+        self.address
+            .map_or_else(|| "nowhere".into(), |address| address.to_string())
     }
 }
 
 /// The connection to the control plane, or a sentence that names the file and the cause.
-async fn control_plane(kubeconfig: Option<PathBuf>, context: Option<String>) -> anyhow::Result<Config> {
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+async fn control_plane(
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions {
+        context,
+        ..KubeConfigOptions::default()
+    };
     let Some(path) = kubeconfig else {
         if options.context.is_none() {
             return Config::infer().await.context(
                 "no connection to the control plane: neither KUBECONFIG, an in-cluster configuration nor ~/.kube/config leads to one; give --kubeconfig",
             );
         }
-        return Config::from_kubeconfig(&options).await.context("read the kubeconfig of the control plane");
+        return Config::from_kubeconfig(&options)
+            .await
+            .context("read the kubeconfig of the control plane");
     };
-    let file = Kubeconfig::read_from(&path).with_context(|| format!("read kubeconfig {}", path.display()))?;
-    Config::from_custom_kubeconfig(file, &options).await.with_context(|| format!("use kubeconfig {}", path.display()))
+    let file = Kubeconfig::read_from(&path)
+        .with_context(|| format!("read kubeconfig {}", path.display()))?;
+    Config::from_custom_kubeconfig(file, &options)
+        .await
+        .with_context(|| format!("use kubeconfig {}", path.display()))
 }
 
 /// `:8080`, `127.0.0.1:8080`, `[::1]:8080`; `0` for none.
@@ -186,8 +225,14 @@ fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
     if text == "0" {
         return Ok(None);
     }
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    let parsed = full.parse().with_context(|| format!("--health-probe-bind-address {text:?} is not an address such as 127.0.0.1:10357"))?;
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    let parsed = full.parse().with_context(|| {
+        format!("--health-probe-bind-address {text:?} is not an address such as 127.0.0.1:10357")
+    })?;
     Ok(Some(parsed))
 }
 
@@ -197,16 +242,33 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for (text, expected) in [(":8080", Some("0.0.0.0:8080")), ("127.0.0.1:1", Some("127.0.0.1:1")), ("0", None)] {
-            assert_eq!(address(text).unwrap().map(|it| it.to_string()).as_deref(), expected, "{text}");
+        for (text, expected) in [
+            (":8080", Some("0.0.0.0:8080")),
+            ("127.0.0.1:1", Some("127.0.0.1:1")),
+            ("0", None),
+        ] {
+            assert_eq!(
+                address(text).unwrap().map(|it| it.to_string()).as_deref(),
+                expected,
+                "{text}"
+            );
         }
         assert!(address("nonsense").is_err());
     }
 
     #[test]
     fn durations() {
-        for (text, expected) in [("10s", 10_000), ("2m", 120_000), ("1h30m", 5_400_000), ("500ms", 500)] {
-            assert_eq!(duration(text).unwrap(), Duration::from_millis(expected), "{text}");
+        for (text, expected) in [
+            ("10s", 10_000),
+            ("2m", 120_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+        ] {
+            assert_eq!(
+                duration(text).unwrap(),
+                Duration::from_millis(expected),
+                "{text}"
+            );
         }
         assert!(duration("-3s").is_err() && duration("soon").is_err());
     }

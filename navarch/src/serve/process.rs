@@ -5,8 +5,8 @@ use std::{io::IsTerminal, time::Duration};
 use anyhow::Context as _;
 use kube::Client;
 use runtime::{ApiError, backoff::Backoff, error::call};
-use tokio::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -19,12 +19,20 @@ pub(super) fn log(args: &ServeArgs) -> anyhow::Result<()> {
         4 | 5 => "debug",
         _ => "trace",
     };
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,navarch={level},navarch_controllers={level},navarch_runtime={level}")));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new(format!(
+            "warn,navarch={level},navarch_controllers={level},navarch_runtime={level}"
+        ))
+    });
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     match args.log_format {
         LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
     }
     .map_err(|error| anyhow::anyhow!("start logging: {error}"))
 }
@@ -70,7 +78,11 @@ pub(super) async fn reach(client: &Client, url: &str) -> anyhow::Result<()> {
             "the control plane {url} did not answer for {} s: {error}; check the server address in the kubeconfig and that it runs",
             PATIENCE.as_secs()
         );
-        tracing::warn!(url, error = &error as &dyn std::error::Error, "Control plane does not answer, retrying");
+        tracing::warn!(
+            url,
+            error = &error as &dyn std::error::Error,
+            "Control plane does not answer, retrying"
+        );
         tokio::time::sleep(backoff.next()).await;
     }
 }
