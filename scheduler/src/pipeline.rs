@@ -34,7 +34,7 @@ impl Stage {
 }
 
 /// Learns when stages begin and end, for example to measure them.
-pub trait Observer {
+pub trait Observer: Sync {
     fn enter(&self, stage: Stage);
     fn leave(&self, stage: Stage);
 }

@@ -305,7 +305,7 @@ impl Registry {
     /// Fails for names that stand for no plugin and if two plugins of one kind share a name.
     pub fn enable(&self, list: &str, gates: &Gates) -> Result<Plugins, PluginError> {
         self.check_duplicates()?;
-        let known: Vec<&str> = self.listed().collect();
+        let known: Vec<&str> = self.names().collect();
         let entries: Vec<&str> = list
             .split(',')
             .map(str::trim)
@@ -335,7 +335,7 @@ impl Registry {
     }
 
     /// The names that a list may contain.
-    fn listed(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.all
             .names()
             .filter(|&name| name != GeneralEstimator::NAME)

@@ -23,8 +23,11 @@ pub struct Limits {
     pub target: i64,
 }
 
-/// Combinations looked at before the best one so far is taken: all combinations of twenty groups.
-const BUDGET: u32 = 1 << 20;
+/// Up to this many groups every combination can be looked at.
+const EXACT_GROUPS: usize = 20;
+
+/// Steps after which the best combination so far is taken: one per combination, and one per group of each combination kept.
+const BUDGET: usize = 1 << EXACT_GROUPS;
 
 /// Up to this many groups the bound on weights is computed for each position.
 const EXACT_ROWS: usize = 128;
@@ -165,7 +168,9 @@ impl<'a> Search<'a> {
             let value = node.value.saturating_add(item.value);
             path.push(position);
             if path.len() >= self.limits.min && value >= self.limits.target {
-                self.keep_better(weight, value, &path);
+                if self.keep_better(weight, value, &path) && self.items.len() > EXACT_GROUPS {
+                    budget = budget.saturating_sub(path.len());
+                }
                 path.pop();
             } else {
                 nodes.push(Node {
@@ -178,7 +183,8 @@ impl<'a> Search<'a> {
         self.best.map(|found| found.path)
     }
 
-    fn keep_better(&mut self, weight: i64, value: i64, path: &[usize]) {
+    /// Keeps a combination if it is better than the best so far, and says whether it was.
+    fn keep_better(&mut self, weight: i64, value: i64, path: &[usize]) -> bool {
         let better = self
             .best
             .as_ref()
@@ -190,6 +196,7 @@ impl<'a> Search<'a> {
                 path: path.to_vec(),
             });
         }
+        better
     }
 
     /// Whether some continuation of a path with items from `position` on suffices and beats the best combination so far.

@@ -106,7 +106,7 @@ struct Search<'a, 'r> {
 impl Search<'_, '_> {
     /// Chooses groups on this level and below among some candidates so that each parent keeps one; returns the innermost groups.
     ///
-    /// Starts with as few groups as allowed and takes more if the levels below find no choice.
+    /// Starts with as few groups as allowed and takes more, in growing steps, if the levels below find no choice.
     fn descend(
         &self,
         depth: usize,
@@ -132,22 +132,29 @@ impl Search<'_, '_> {
             });
         }
         let mut failure = SelectError::TooFewClustersInGroups;
-        for min in level.range.min.max(1)..=level.range.max.min(groups.len()) {
-            let Some(chosen) = self.choose(&groups, parents, min, level.range.max, depth == 0)
-            else {
-                continue;
-            };
-            trace_chosen(&groups, &chosen, level.field, sink);
-            let members: Vec<Vec<usize>> = chosen
-                .iter()
-                .map(|&it| groups[it].members.clone())
-                .collect();
-            let mut among: Vec<usize> = members.concat();
-            among.sort_unstable();
-            match self.descend(depth + 1, &among, &members, sink) {
-                Ok(innermost) => return Ok(innermost),
-                Err(error) => failure = error,
+        let most = level.range.max.min(groups.len());
+        let mut min = level.range.min.max(1);
+        let mut more = 1;
+        while min <= most {
+            if let Some(chosen) = self.choose(&groups, parents, min, level.range.max, depth == 0) {
+                trace_chosen(&groups, &chosen, level.field, sink);
+                let members: Vec<Vec<usize>> = chosen
+                    .iter()
+                    .map(|&it| groups[it].members.clone())
+                    .collect();
+                let mut among: Vec<usize> = members.concat();
+                among.sort_unstable();
+                match self.descend(depth + 1, &among, &members, sink) {
+                    Ok(innermost) => return Ok(innermost),
+                    Err(error) => failure = error,
+                }
             }
+            if min == most {
+                break;
+            }
+            // With doubled steps the number of attempts stays small however many groups there are.
+            min = most.min(min + more);
+            more *= 2;
         }
         Err(failure)
     }

@@ -332,6 +332,32 @@ fn many_regions_are_chosen_in_time() {
 }
 
 #[test]
+fn very_many_groups_are_chosen_in_time() {
+    let clusters: Vec<Cluster> = (0..1500_i64)
+        .map(|number| {
+            let cluster = cluster(&format!("m{number:04}"), 1 + (number * 7919) % 101);
+            with_label(
+                cluster,
+                "rack",
+                &format!("rack-{}", number / 2 * (1 + number % 2)),
+            )
+        })
+        .collect();
+    let constraint = SpreadConstraint {
+        spread_by_label: Some("rack".to_owned()),
+        min_groups: Some(20),
+        max_groups: Some(900),
+        ..SpreadConstraint::default()
+    };
+    let binding = workload(Divided, 9000, &[constraint, numbers(300, 400)]);
+    let chosen = selected(&binding, &clusters, Compat::default());
+    assert!(
+        (300..=400).contains(&chosen.split(", ").count()),
+        "{chosen}"
+    );
+}
+
+#[test]
 fn a_placement_without_constraints_takes_all() {
     let rooms = clusters(&[("m1", 1), ("m2", 2)]);
     let binding = binding(1, Placement::default());
