@@ -120,7 +120,7 @@ switches! {
     ClusterAndRegionOnly = "cluster-and-region-only",
     /// A workload of no replicas that states requirements is removed everywhere.
     RemoveAtZero = "remove-at-zero",
-    /// Absent division preferences are not filled in.
+    /// What admission would have filled in, such as an absent division preference, stays absent.
     NoDefaults = "no-defaults",
     /// Weights are summed in 32 bits.
     WrappingSums = "wrapping-sums",

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use crds::policy::{
     ClusterAffinityTerm, DynamicWeight, Placement, ReplicaDivisionPreference,
-    ReplicaSchedulingType, SpreadField,
+    ReplicaSchedulingType, SpreadConstraint, SpreadField,
 };
 use crds::work::{Binding, Component, ReplicaRequirements, ResourceBindingSpec};
 use k8s_openapi::api::core::v1::Toleration;
@@ -349,12 +349,27 @@ impl<'a> Request<'a> {
 
     /// Whether room is counted in sets of components rather than in replicas.
     pub(crate) fn counts_sets(&self) -> bool {
+        let defaults = !self.keeps(Switch::NoDefaults);
+        let is_by_cluster = |constraint: &SpreadConstraint| match constraint.spread_by_field {
+            Some(field) => field == SpreadField::Cluster,
+            None => {
+                defaults
+                    && constraint
+                        .spread_by_label
+                        .as_deref()
+                        .is_none_or(str::is_empty)
+            }
+        };
+        let is_one = |groups: Option<i64>, default: bool| match groups.unwrap_or_default() {
+            0 => default,
+            groups => groups == 1,
+        };
         self.options.gates.multiple_pod_templates_scheduling
             && !self.spec.components.is_empty()
             && self.placement.spread_constraints.iter().any(|constraint| {
-                constraint.spread_by_field == Some(SpreadField::Cluster)
-                    && constraint.min_groups == Some(1)
-                    && constraint.max_groups == Some(1)
+                is_by_cluster(constraint)
+                    && is_one(constraint.min_groups, defaults)
+                    && is_one(constraint.max_groups, false)
             })
     }
 

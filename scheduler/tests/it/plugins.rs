@@ -49,7 +49,9 @@ impl Score for ByLength {
             return Err("no scale".to_owned());
         }
         assert_eq!(clusters.len(), scores.len());
-        scores.iter_mut().for_each(|score| *score *= 10);
+        for score in scores {
+            *score *= 10;
+        }
         Ok(())
     }
 }
