@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::large_futures,
     reason = "the whole file is a test, its helpers included"
 )]
 
@@ -105,13 +106,13 @@ impl Fleet {
     async fn until(&self, what: &str, wanted: impl Fn(&Cluster) -> bool) -> Cluster {
         let wanted = |cluster: Option<&Cluster>| cluster.is_some_and(&wanted);
         let waiting = await_condition(self.clusters(), MEMBER, wanted);
-        match tokio::time::timeout(DEADLINE, waiting).await {
-            Ok(found) => found.unwrap().unwrap(),
-            Err(_) => panic!(
+        let Ok(found) = tokio::time::timeout(DEADLINE, waiting).await else {
+            panic!(
                 "not in time: {what}; the cluster is {:#?}",
                 self.cluster().await
-            ),
-        }
+            )
+        };
+        found.unwrap().unwrap()
     }
 
     async fn until_ready(&self, status: &str, reason: &str) -> Cluster {
@@ -188,9 +189,7 @@ async fn a_join_ends_with_a_ready_cluster(fleet: &Fleet) {
         .await
         .unwrap();
 
-    let started = Instant::now();
-    let joined = join(&fleet.join_options()).await.unwrap();
-    println!("joined and ready in {:.1?}", started.elapsed());
+    let joined = timed_join(fleet).await;
     let Joined::Registered { id } = joined else {
         panic!("{joined:?}")
     };
@@ -253,6 +252,17 @@ async fn a_join_ends_with_a_ready_cluster(fleet: &Fleet) {
     until_event(fleet, "ClusterReady").await;
 }
 
+async fn timed_join(fleet: &Fleet) -> Joined {
+    let started = Instant::now();
+    let options = JoinOptions {
+        note: Arc::new(move |step| println!("  after {:.1?}: {step}", started.elapsed())),
+        ..fleet.join_options()
+    };
+    let joined = join(&options).await.unwrap();
+    println!("joined and ready in {:.1?}", started.elapsed());
+    joined
+}
+
 async fn until_event(fleet: &Fleet, reason: &str) {
     let events: Api<Event> = Api::namespaced(fleet.client.clone(), "default");
     let params = ListParams::default().fields(&format!("reason={reason}"));
@@ -272,9 +282,8 @@ async fn poll(what: &str, ready: impl AsyncFn() -> bool) {
             ticks.tick().await;
         }
     };
-    if tokio::time::timeout(DEADLINE, waiting).await.is_err() {
-        panic!("not in time: {what}");
-    }
+    let outcome = tokio::time::timeout(DEADLINE, waiting).await;
+    outcome.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 async fn a_second_join_is_refused(fleet: &Fleet) {
@@ -475,7 +484,7 @@ async fn a_member_can_come_back_and_leave_again(fleet: &Fleet) {
     let role = "karmada-controller-manager:karmada-member1";
     assert!(roles.get_opt(role).await.unwrap().is_none());
 
-    join(&fleet.join_options()).await.unwrap();
+    timed_join(fleet).await;
     // Somebody else uses the namespace too.
     let accounts: Api<ServiceAccount> = Api::namespaced(fleet.member(), "karmada-cluster");
     let mut other = ServiceAccount::default();

@@ -393,8 +393,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(pod: Value, expected: &[(&str, i64)]) {
-        let pod: PodDemand = serde_json::from_value(pod).unwrap();
+    fn check(pod: &Value, expected: &[(&str, i64)]) {
+        let pod: PodDemand = serde_json::from_value(pod.clone()).unwrap();
         let found: Vec<(&str, i64)> = pod
             .requests
             .iter()
@@ -403,42 +403,42 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    fn container(requests: Value) -> Value {
+    fn container(requests: &Value) -> Value {
         json!({"name": "c", "resources": {"requests": requests}})
     }
 
     #[test]
     fn requests_of_a_pod() {
-        check(json!({"spec": {"containers": [{"name": "c"}]}}), &[]);
+        check(&json!({"spec": {"containers": [{"name": "c"}]}}), &[]);
         check(
-            json!({"spec": {
-                "containers": [container(json!({"cpu": "100.1m", "memory": "1Ki", "storage": "1"})), container(json!({"cpu": "1"}))],
+            &json!({"spec": {
+                "containers": [container(&json!({"cpu": "100.1m", "memory": "1Ki", "storage": "1"})), container(&json!({"cpu": "1"}))],
                 "overhead": {"cpu": "10m"},
             }}),
             &[("cpu", 1111), ("memory", 1024)],
         );
         // A large init container counts once, and not beside the containers.
         check(
-            json!({"spec": {
-                "containers": [container(json!({"cpu": "1", "memory": "2Ki"}))],
-                "initContainers": [container(json!({"cpu": "30"})), container(json!({"memory": "1Ki"}))],
+            &json!({"spec": {
+                "containers": [container(&json!({"cpu": "1", "memory": "2Ki"}))],
+                "initContainers": [container(&json!({"cpu": "30"})), container(&json!({"memory": "1Ki"}))],
             }}),
             &[("cpu", 30_000), ("memory", 2048)],
         );
         // A sidecar runs beside the containers and beside the init containers after it.
-        let mut sidecar = container(json!({"cpu": "500m"}));
+        let mut sidecar = container(&json!({"cpu": "500m"}));
         sidecar["restartPolicy"] = "Always".into();
         check(
-            json!({"spec": {
-                "containers": [container(json!({"cpu": "1"}))],
-                "initContainers": [sidecar, container(json!({"cpu": "1200m"}))],
+            &json!({"spec": {
+                "containers": [container(&json!({"cpu": "1"}))],
+                "initContainers": [sidecar, container(&json!({"cpu": "1200m"}))],
             }}),
             &[("cpu", 1700)],
         );
         check(
-            json!({"spec": {
+            &json!({"spec": {
                 "resources": {"requests": {"cpu": "3"}},
-                "containers": [container(json!({"cpu": "1", "example.com/gpu": "2", "hugepages-2Mi": "4Mi"}))],
+                "containers": [container(&json!({"cpu": "1", "example.com/gpu": "2", "hugepages-2Mi": "4Mi"}))],
             }}),
             &[
                 ("cpu", 3000),
@@ -452,15 +452,15 @@ mod tests {
     fn a_pod_that_ended_on_a_node_requests_nothing() {
         let pod = |node: Option<&str>, phase: &str| {
             json!({
-                "spec": {"nodeName": node, "containers": [container(json!({"cpu": "1"}))]},
+                "spec": {"nodeName": node, "containers": [container(&json!({"cpu": "1"}))]},
                 "status": {"phase": phase},
             })
         };
-        check(pod(Some("n"), "Running"), &[("cpu", 1000)]);
-        check(pod(Some("n"), "Failed"), &[]);
-        check(pod(Some("n"), "Succeeded"), &[]);
-        check(pod(None, "Failed"), &[("cpu", 1000)]);
-        check(pod(Some(""), "Failed"), &[("cpu", 1000)]);
+        check(&pod(Some("n"), "Running"), &[("cpu", 1000)]);
+        check(&pod(Some("n"), "Failed"), &[]);
+        check(&pod(Some("n"), "Succeeded"), &[]);
+        check(&pod(None, "Failed"), &[("cpu", 1000)]);
+        check(&pod(Some(""), "Failed"), &[("cpu", 1000)]);
     }
 
     #[test]

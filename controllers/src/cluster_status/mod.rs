@@ -248,18 +248,15 @@ impl Reconciler {
                 .await;
         };
         let mut collecting = std::pin::pin!(self.collect(cluster, &member));
-        let collected = if cluster.is_ready() {
-            collecting.await
-        } else {
-            match tokio::time::timeout(PATIENCE, &mut collecting).await {
-                Ok(collected) => collected,
-                Err(_) => {
-                    self.write_back(cluster, &health, &Collected::default())
-                        .await?;
-                    collecting.await
-                }
+        if !cluster.is_ready() {
+            if let Ok(collected) = tokio::time::timeout(PATIENCE, &mut collecting).await {
+                return self.write_back(cluster, &health, &collected).await;
             }
-        };
+            // Readiness waits for nothing else.
+            self.write_back(cluster, &health, &Collected::default())
+                .await?;
+        }
+        let collected = collecting.await;
         self.write_back(cluster, &health, &collected).await
     }
 
