@@ -40,6 +40,7 @@ pub mod quantity;
 pub mod reference;
 pub mod rfc3339;
 mod schema;
+mod third_party;
 pub mod trace;
 mod value;
 
@@ -52,3 +53,4 @@ pub use layer::{
 };
 pub use lua::{Limits, Runtime, Script, ScriptError};
 pub use schema::Mismatch;
+pub use third_party::{THIRD_PARTY_KINDS, third_party};

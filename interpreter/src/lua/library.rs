@@ -45,6 +45,11 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     )?;
     let own = state.clone();
     host.set(
+        "is_compat",
+        lua.create_function(move |_, ()| Ok(own.options().compat))?,
+    )?;
+    let own = state.clone();
+    host.set(
         "print",
         lua.create_function(move |_, line: LuaString| {
             own.print(line.to_string_lossy());

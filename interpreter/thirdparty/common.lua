@@ -1,0 +1,454 @@
+-- What the rules of several kinds share. Stands in front of each kind's own rules.
+--
+-- `compat` is true when answers have to be those of Karmada v1.18, also where ours are better.
+
+local kube = require("kube")
+local compat = require("navarch").compat
+
+-- The value at a path; nil as soon as something on the way is missing.
+local function at(value, ...)
+  for i = 1, select("#", ...) do
+    if type(value) ~= "table" then return nil end
+    value = value[(select(i, ...))]
+  end
+  return value
+end
+
+-- A number that may be written as a string; nil for anything else.
+local function number(value)
+  if type(value) == "number" or type(value) == "string" then return tonumber(value) end
+  return nil
+end
+
+local function spec_of(object)
+  if object.spec == nil then error("the object has no spec") end
+  return object.spec
+end
+
+local function nonempty(text)
+  if text == "" then return nil end
+  return text
+end
+
+-- A list, or an empty one.
+local function each(list)
+  if type(list) ~= "table" then return ipairs({}) end
+  return ipairs(list)
+end
+
+-- A copy for a second place in a result: the reference lets a table stand in one place alone.
+local function copy(value)
+  if type(value) ~= "table" or not compat then return value end
+  local copied = {}
+  for key, element in pairs(value) do copied[key] = copy(element) end
+  return copied
+end
+
+local function now() return os.date("!%Y-%m-%dT%H:%M:%SZ") end
+
+-- Reflection ---------------------------------------------------------------------------------------------------------------
+
+local function reflect(observed, fields)
+  local status = {}
+  if observed.status == nil then return status end
+  for _, field in ipairs(fields) do status[field] = observed.status[field] end
+  return status
+end
+
+-- Also which generation of the object, and of the template, the member has.
+local function reflect_generations(observed, fields)
+  local status = reflect(observed, fields)
+  if observed.status == nil then return status end
+  status.generation = at(observed, "metadata", "generation")
+  status.resourceTemplateGeneration = tonumber(at(observed, "metadata", "annotations", "resourcetemplate.karmada.io/generation"))
+  return status
+end
+
+-- Aggregation --------------------------------------------------------------------------------------------------------------
+
+-- Statuses of the items that have one.
+local function statuses(items)
+  local found = {}
+  for _, item in each(items) do
+    if item.status ~= nil then found[#found + 1] = item.status end
+  end
+  return found
+end
+
+local function sum(items, field)
+  local total = 0
+  for _, status in ipairs(statuses(items)) do total = total + (status[field] or 0) end
+  return total
+end
+
+local function set_sums(status, items, fields)
+  for _, field in ipairs(fields) do status[field] = sum(items, field) end
+end
+
+local function last(items, field, default)
+  local value = default
+  for _, status in ipairs(statuses(items)) do
+    if status[field] ~= nil then value = status[field] end
+  end
+  return value
+end
+
+local function last_text(items, field, default)
+  local value = default
+  for _, status in ipairs(statuses(items)) do
+    value = nonempty(status[field]) or value
+  end
+  return value
+end
+
+local function first(items, field)
+  for _, status in ipairs(statuses(items)) do
+    if status[field] ~= nil then return status[field] end
+  end
+  return nil
+end
+
+local function latest(items, field, default)
+  local value = default
+  for _, status in ipairs(statuses(items)) do
+    local time = status[field]
+    if time ~= nil and (value == nil or time > value) then value = time end
+  end
+  return value
+end
+
+local function earliest(items, field)
+  local value
+  for _, status in ipairs(statuses(items)) do
+    local time = status[field]
+    if time ~= nil and (value == nil or time < value) then value = time end
+  end
+  return value
+end
+
+local function concatenated(items, field)
+  local list = {}
+  for _, status in ipairs(statuses(items)) do
+    for _, element in each(status[field]) do list[#list + 1] = element end
+  end
+  return list
+end
+
+-- Prepares the template's status, and moves its observed generation once every cluster has seen the template as it is.
+local function aggregate_generation(object, items, only_with_status)
+  object.status = object.status or {}
+  local generation = at(object, "metadata", "generation") or 0
+  object.status.observedGeneration = object.status.observedGeneration or 0
+  local current = 0
+  for _, item in each(items) do
+    local status = item.status or {}
+    local is_current = (status.resourceTemplateGeneration or 0) == generation
+      and (status.generation or 0) == (status.observedGeneration or 0)
+    if is_current and not (only_with_status and item.status == nil) then current = current + 1 end
+  end
+  if items == nil or current == #items then object.status.observedGeneration = generation end
+end
+
+-- With one cluster the whole has that cluster's status. Says whether this has settled it.
+local function aggregate_one(object, items)
+  if items == nil then return true end
+  if #items ~= 1 then return false end
+  object.status = items[1].status
+  return true
+end
+
+-- Conditions of all clusters; those that say the same are one, with a message that names the clusters.
+local function merged_conditions(items)
+  local merged = {}
+  for _, item in each(items) do
+    for _, condition in each(at(item, "status", "conditions")) do
+      local message = condition.message
+      if message == nil and not compat then message = "" end
+      message = item.clusterName .. "=" .. message
+      local same
+      for _, known in ipairs(merged) do
+        if known.type == condition.type and known.status == condition.status and known.reason == condition.reason then
+          same = known
+          break
+        end
+      end
+      if same then
+        same.message = same.message .. ", " .. message
+      else
+        condition.message = message
+        merged[#merged + 1] = condition
+      end
+    end
+  end
+  return merged
+end
+
+local function is_true(conditions, kind)
+  for _, condition in each(conditions) do
+    if condition.type == kind and condition.status == "True" then return true end
+  end
+  return false
+end
+
+-- Keeps the times of a condition that the template has already, so that a status that says the same is the same.
+local function keep_times(object, condition, times)
+  if compat then return condition end
+  for _, old in each(at(object, "status", "conditions")) do
+    local same = old.type == condition.type and old.status == condition.status and old.reason == condition.reason
+      and old.message == condition.message
+    if same then
+      for _, time in ipairs(times) do condition[time] = old[time] or condition[time] end
+    end
+  end
+  return condition
+end
+
+-- Without zeros, empty texts and empty tables, at any depth.
+local function omit(value)
+  if type(value) ~= "table" then
+    if value == 0 or value == "" or value == "0s" then return nil end
+    return value
+  end
+  if value[1] ~= nil then
+    local list = {}
+    for _, element in ipairs(value) do list[#list + 1] = omit(element) end
+    if #list == 0 then return nil end
+    return list
+  end
+  local map = {}
+  for key, element in pairs(value) do map[key] = omit(element) end
+  if next(map) == nil then return nil end
+  return map
+end
+
+-- Health -------------------------------------------------------------------------------------------------------------------
+
+-- A missing counter is 0; the reference fails on it.
+local function counter(value)
+  if value == nil and not compat then return 0 end
+  return value
+end
+
+-- The status; without one the object is unhealthy, and the reference fails.
+local function status_or_fail(observed)
+  if observed.status == nil and compat then error("the object has no status") end
+  return observed.status
+end
+
+local function workload_health(observed)
+  local status = status_or_fail(observed)
+  if status == nil then return false end
+  if status.observedGeneration ~= observed.metadata.generation then return false end
+  local wanted = observed.spec.replicas
+  if wanted ~= nil and counter(status.updatedReplicas) < wanted then return false end
+  return counter(status.availableReplicas) >= counter(status.updatedReplicas)
+end
+
+local function is_ready(observed, reasons)
+  local status = status_or_fail(observed)
+  for _, condition in each(at(status, "conditions")) do
+    if condition.type == "Ready" and condition.status == "True" then
+      for _, reason in ipairs(reasons) do
+        if condition.reason == reason then return true end
+      end
+    end
+  end
+  return false
+end
+
+-- Dependencies -------------------------------------------------------------------------------------------------------------
+
+local function pod_dependencies(template, namespace)
+  return kube.getPodDependencies(template, namespace) or {}
+end
+
+-- The reference fails for pods that need nothing.
+local function pod_dependencies_or_fail(template, namespace)
+  local references = kube.getPodDependencies(template, namespace)
+  if references == nil and not compat then return {} end
+  return references
+end
+
+-- Adds a reference to a core object, once.
+local function refer(references, kind, namespace, name)
+  for _, known in ipairs(references) do
+    if known.kind == kind and known.name == name then return end
+  end
+  references[#references + 1] = {apiVersion = "v1", kind = kind, namespace = namespace, name = name}
+end
+
+local function refer_all(references, others)
+  for _, other in each(others) do refer(references, other.kind, other.namespace, other.name) end
+end
+
+-- Flux ---------------------------------------------------------------------------------------------------------------------
+
+local function retain_suspension(desired, observed)
+  local suspend = at(observed, "spec", "suspend")
+  if suspend ~= nil then
+    if not compat then desired.spec = desired.spec or {} end
+    desired.spec.suspend = suspend
+  end
+  return desired
+end
+
+-- Conditions, texts with the values that they start from, and the artifact of a source.
+local function aggregate_flux(object, items, texts, has_artifact)
+  aggregate_generation(object, items)
+  local status = object.status
+  status.conditions = merged_conditions(items)
+  for field, start in pairs(texts) do
+    if items == nil then
+      status[field] = ""
+    else
+      status[field] = last_text(items, field, start or nil)
+    end
+  end
+  if has_artifact then status.artifact = last(items, "artifact") end
+  return object
+end
+
+-- A Secret that a field names; a field without a name is left out, and fails in the reference.
+local function refer_secret(references, object, ...)
+  local reference = at(object, "spec", ...)
+  if reference == nil then return end
+  if reference.name == nil and compat then error("a secretRef has no name") end
+  if nonempty(reference.name) ~= nil then refer(references, "Secret", object.metadata.namespace, reference.name) end
+end
+
+local function refer_account(references, object)
+  local name = nonempty(at(object, "spec", "serviceAccountName"))
+  if name ~= nil then refer(references, "ServiceAccount", object.metadata.namespace, name) end
+end
+
+-- Jobs of machine learning -------------------------------------------------------------------------------------------------
+
+-- Sums of a job's replica statuses by replica type.
+local function replica_statuses(items, types)
+  local sums = {}
+  for _, status in ipairs(statuses(items)) do
+    for kind, counts in pairs(status.replicaStatuses or {}) do
+      if types == nil or types[kind] then
+        sums[kind] = sums[kind] or {active = 0, failed = 0, succeeded = 0}
+        for _, field in ipairs({"active", "failed", "succeeded"}) do
+          sums[kind][field] = sums[kind][field] + (counts[field] or 0)
+        end
+      end
+    end
+  end
+  return sums
+end
+
+local function set_of(list)
+  local set = {}
+  for _, element in ipairs(list) do set[element] = true end
+  return set
+end
+
+local function replica_components(specs, types)
+  local components = {}
+  for _, kind in ipairs(types) do
+    local replica = at(specs, kind)
+    if replica ~= nil then
+      components[#components + 1] = {
+        name = string.lower(kind),
+        replicas = number(replica.replicas) or 1,
+        replicaRequirements = replica.template ~= nil and kube.accuratePodRequirements(replica.template) or nil,
+      }
+    end
+  end
+  return components
+end
+
+local function replica_dependencies(specs, types, namespace)
+  local references = {}
+  for _, kind in ipairs(types) do
+    local template = at(specs, kind, "template")
+    if template ~= nil then refer_all(references, pod_dependencies(template, namespace)) end
+  end
+  return references
+end
+
+local function has_not_failed(observed)
+  local conditions = at(observed, "status", "conditions")
+  return conditions ~= nil and not is_true(conditions, "Failed")
+end
+
+-- Start and reconcile times and replica counts, which jobs of all kinds have.
+local function aggregate_job(status, items, types)
+  status.startTime = earliest(items, "startTime")
+  status.lastReconcileTime = latest(items, "lastReconcileTime")
+  status.replicaStatuses = replica_statuses(items, set_of(types))
+end
+
+local function clear_job(object)
+  object.status = object.status or {}
+  for _, field in ipairs({"startTime", "completionTime", "replicaStatuses", "conditions"}) do object.status[field] = nil end
+  return object
+end
+
+-- Ray ----------------------------------------------------------------------------------------------------------------------
+
+local function ray_components(cluster)
+  local components = {}
+  if cluster == nil then return components end
+  local head = at(cluster, "headGroupSpec", "template")
+  if head ~= nil then
+    components[1] = {name = "ray-head", replicas = 1, replicaRequirements = kube.accuratePodRequirements(head)}
+  end
+  for i, group in each(cluster.workerGroupSpecs) do
+    components[#components + 1] = {
+      name = nonempty(group.groupName) or ("worker-" .. i),
+      replicas = group.replicas or 0,
+      replicaRequirements = group.template ~= nil and kube.accuratePodRequirements(group.template) or nil,
+    }
+  end
+  return components
+end
+
+-- What init and regular containers of the templates need.
+local function ray_dependencies(cluster, namespace, submitter)
+  local references = {}
+  local function add(template)
+    if template == nil then return end
+    if template.spec ~= nil then template.spec.ephemeralContainers = nil end
+    refer_all(references, pod_dependencies(template, namespace))
+  end
+  add(at(cluster, "headGroupSpec", "template"))
+  for _, group in each(at(cluster, "workerGroupSpecs")) do add(group.template) end
+  add(submitter)
+  return references
+end
+
+-- One condition of each type: the one that is worst. The reference keeps all, so that types repeat.
+local function ray_conditions(items)
+  local all = concatenated(items, "conditions")
+  if compat then return all end
+  local function badness(condition)
+    local bad = string.match(condition.type or "", "Failure$") and "True" or "False"
+    if condition.status == bad then return 2 end
+    return condition.status == "Unknown" and 1 or 0
+  end
+  local conditions, position = {}, {}
+  for _, condition in ipairs(all) do
+    local place = position[condition.type]
+    if place == nil then
+      conditions[#conditions + 1] = condition
+      position[condition.type] = #conditions
+    elseif badness(condition) > badness(conditions[place]) then
+      conditions[place] = condition
+    end
+  end
+  return conditions
+end
+
+-- The element that ranks highest, the first of equals. Those without a rank count as 0.
+local function highest(list, ranks, key)
+  local found, best
+  for _, element in ipairs(list) do
+    local rank = ranks[element[key]] or 0
+    if best == nil or rank > best then found, best = element, rank end
+  end
+  return found
+end
+
