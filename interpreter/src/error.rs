@@ -36,6 +36,13 @@ pub enum Cause {
         customization: String,
         error: ScriptError,
     },
+    /// A webhook was not reached, refused, or answered what cannot be used.
+    #[error("webhook {webhook}: {problem}")]
+    Webhook {
+        /// `<configuration>/<webhook>`.
+        webhook: String,
+        problem: String,
+    },
     /// A dependency that cannot be looked up.
     #[error("dependency {position}: {problem}")]
     Reference {

@@ -12,6 +12,7 @@ use crate::error::{Cause, Error};
 use crate::layer::{Answer, Clock, Context, Layer, LayerName, Options, Question, Target};
 use crate::native::Native;
 use crate::trace::Item;
+use crate::webhook::{Answers, Call, WebhookLayer, Webhooks};
 
 /// Knows what every kind means, by asking its layers in order. Cheap to clone.
 ///
@@ -23,6 +24,7 @@ pub struct Interpreter {
     layers: Vec<Arc<dyn Layer>>,
     clock: Arc<dyn Clock>,
     options: Options,
+    webhooks: Option<Arc<Webhooks>>,
 }
 
 impl std::fmt::Debug for Interpreter {
@@ -42,6 +44,7 @@ impl Interpreter {
             layers: Vec::new(),
             clock,
             options: Options::default(),
+            webhooks: None,
         }
     }
 
@@ -53,6 +56,50 @@ impl Interpreter {
         self.layers.push(layer);
         self.layers.sort_by_key(|layer| layer.name());
         self
+    }
+
+    /// The same with these webhooks. Without their answers they fail what they are asked; see [`Self::call_for`].
+    #[must_use]
+    pub fn with_webhooks(mut self, webhooks: Arc<Webhooks>) -> Self {
+        self.webhooks = Some(Arc::clone(&webhooks));
+        self.with_layer(Arc::new(WebhookLayer {
+            webhooks,
+            answers: Arc::default(),
+        }))
+    }
+
+    /// The same for one piece of work whose calls have been made.
+    #[must_use]
+    pub fn with_webhook_answers(self, answers: Answers) -> Self {
+        match self.webhooks.clone() {
+            Some(webhooks) => self.with_layer(Arc::new(WebhookLayer {
+                webhooks,
+                answers: Arc::new(answers),
+            })),
+            None => self,
+        }
+    }
+
+    /// The call that has to be made before this question can be answered; None when no webhook decides it. `uid` is a fresh
+    /// id, which the reply has to repeat.
+    pub fn call_for(&self, question: &Question<'_>, uid: String) -> Result<Option<Call>, Error> {
+        let (target, operation) = (Target::of(question.object()), question.operation());
+        if self.deciding_layer(target, operation) != Some(LayerName::Webhook) {
+            return Ok(None);
+        }
+        let webhook = self
+            .webhooks
+            .as_ref()
+            .and_then(|webhooks| webhooks.matching(target, operation));
+        let call = webhook
+            .map(|webhook| Call::new(webhook, question, uid))
+            .transpose();
+        call.map_err(|cause| Error {
+            operation,
+            kind: target.to_string(),
+            layer: LayerName::Webhook,
+            cause,
+        })
     }
 
     #[must_use]

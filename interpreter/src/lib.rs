@@ -43,6 +43,7 @@ mod schema;
 mod third_party;
 pub mod trace;
 mod value;
+pub mod webhook;
 
 pub use crds::config::InterpreterOperation as Operation;
 pub use customization::{Customizations, Note};
