@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 /// A kind of ours that can be written.
-pub trait Written:
+pub(crate) trait Written:
     Resource<DynamicType = ()> + ResourceExt + Clone + Debug + Serialize + DeserializeOwned + 'static
 {
 }
@@ -23,7 +23,11 @@ impl<K> Written for K where
 }
 
 /// Creates the object and puts the answer into the store.
-pub async fn create<K: Written>(api: &Api<K>, store: &Store<K>, object: &K) -> Result<K, ApiError> {
+pub(crate) async fn create<K: Written>(
+    api: &Api<K>,
+    store: &Store<K>,
+    object: &K,
+) -> Result<K, ApiError> {
     let created = call(api.create(&PostParams::default(), object)).await?;
     store.observe_reply(created.clone());
     Ok(created)
@@ -32,7 +36,7 @@ pub async fn create<K: Written>(api: &Api<K>, store: &Store<K>, object: &K) -> R
 /// Writes what differs between the two outside of the status; returns whether anything did.
 ///
 /// Fails with a conflict if the object is not any more as `old` says.
-pub async fn update<K: Written>(
+pub(crate) async fn update<K: Written>(
     api: &Api<K>,
     store: &Store<K>,
     old: &K,
@@ -57,7 +61,7 @@ pub async fn update<K: Written>(
 /// Writes what differs between the two in the status; returns whether anything did.
 ///
 /// Fails with a conflict if the object is not any more as `old` says.
-pub async fn update_status<K: Written>(
+pub(crate) async fn update_status<K: Written>(
     api: &Api<K>,
     store: &Store<K>,
     old: &K,
@@ -75,7 +79,7 @@ pub async fn update_status<K: Written>(
 }
 
 /// Sends a patch of the status subresource and puts the answer into the store.
-pub async fn patch_status<K: Written>(
+pub(crate) async fn patch_status<K: Written>(
     api: &Api<K>,
     store: &Store<K>,
     name: &str,
@@ -94,7 +98,7 @@ fn lock<K: Written>(patch: &mut Value, old: &K) {
 }
 
 /// Deletes exactly the object that was read; one that is gone already is fine.
-pub async fn delete<K: Written>(api: &Api<K>, object: &K) -> Result<(), ApiError> {
+pub(crate) async fn delete<K: Written>(api: &Api<K>, object: &K) -> Result<(), ApiError> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid: object.uid(),
@@ -109,7 +113,7 @@ pub async fn delete<K: Written>(api: &Api<K>, object: &K) -> Result<(), ApiError
 }
 
 /// Takes a finalizer off an object that is being deleted; one that is gone already is fine.
-pub async fn remove_finalizer<K: Written>(
+pub(crate) async fn remove_finalizer<K: Written>(
     api: &Api<K>,
     store: &Store<K>,
     object: &K,
@@ -133,7 +137,7 @@ pub async fn remove_finalizer<K: Written>(
 }
 
 /// A reference to an object of ours, as events need it.
-pub fn reference<K: Written>(object: &K) -> k8s_openapi::api::core::v1::ObjectReference {
+pub(crate) fn reference<K: Written>(object: &K) -> k8s_openapi::api::core::v1::ObjectReference {
     k8s_openapi::api::core::v1::ObjectReference {
         api_version: Some(K::api_version(&()).into_owned()),
         kind: Some(K::kind(&()).into_owned()),
@@ -145,7 +149,7 @@ pub fn reference<K: Written>(object: &K) -> k8s_openapi::api::core::v1::ObjectRe
 }
 
 /// A reference to the template of a binding.
-pub fn template_reference(
+pub(crate) fn template_reference(
     resource: &crds::work::ObjectReference,
 ) -> k8s_openapi::api::core::v1::ObjectReference {
     k8s_openapi::api::core::v1::ObjectReference {

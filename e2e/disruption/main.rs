@@ -1,11 +1,23 @@
 //! Stories in which clusters come and go and the servers are killed; they disturb each other, so they run one after the other.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "stories fail by panicking, and each binary uses a part of the stage"
+)]
+
 #[path = "../stage/mod.rs"]
 mod stage;
 
 use std::collections::BTreeMap;
 
-use kube::api::ListParams;
+use kube::{
+    ResourceExt,
+    api::{DynamicObject, ListParams},
+};
+use serde_json::Value;
 use stage::{Scene, condition, config_map, deployment, on, policy, stage, text};
 use tokio::sync::Mutex;
 
@@ -170,17 +182,23 @@ async fn killed_in_mid_flight_nothing_is_lost_and_nothing_doubled() {
 
 /// Kills the servers without warning; the bed starts them again.
 async fn kill() {
-    tokio::task::spawn_blocking(|| {
-        let state = stage().bed.state();
-        let process = state.processes["serve"].process.as_ref().unwrap();
-        let status = std::process::Command::new("kill")
-            .args(["-9", &process.pid.to_string()])
-            .status()
-            .unwrap();
-        assert!(status.success());
-    })
-    .await
-    .unwrap();
+    let running = async {
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(50));
+        loop {
+            look.tick().await;
+            if let Some(process) = &stage().bed.state().processes["serve"].process {
+                return process.pid;
+            }
+        }
+    };
+    let pid = tokio::time::timeout(stage::DEADLINE, running)
+        .await
+        .expect("the servers are started again");
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
 }
 
 #[tokio::test]
@@ -195,7 +213,7 @@ async fn an_idle_restart_writes_nothing() {
         })
         .await;
     settled(&scene).await;
-    let before = versions(&scene).await;
+    let before = written(&scene).await;
     kill().await;
     // A change that goes all the way proves that the new process has been through everything it found.
     scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member1"))));
@@ -203,23 +221,27 @@ async fn an_idle_restart_writes_nothing() {
         .until("member1", "configmaps", "settings", "there", |_| true)
         .await;
     settled(&scene).await;
-    let after = versions(&scene).await;
-    for (object, version) in &before {
+    let after = written(&scene).await;
+    for (name, object) in &before {
+        let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
+        let now = &after[name];
         assert_eq!(
-            after.get(object),
-            Some(version),
-            "{object} was written by the restart"
+            version(now),
+            version(object),
+            "the restart wrote {name}; it was\n{object:#}\nand is\n{now:#}"
         );
     }
 }
 
-/// Waits until two readings in a row are equal.
+/// Waits until nothing has changed for a while.
 async fn settled(scene: &Scene) {
     let steady = async {
-        let mut last = versions(scene).await;
+        let mut look = tokio::time::interval(std::time::Duration::from_millis(100));
+        let mut last = written(scene).await;
         let mut same = 0;
-        while same < 5 {
-            let now = versions(scene).await;
+        while same < 20 {
+            look.tick().await;
+            let now = written(scene).await;
             same = if now == last { same + 1 } else { 0 };
             last = now;
         }
@@ -227,41 +249,33 @@ async fn settled(scene: &Scene) {
     tokio::time::timeout(stage::DEADLINE, steady).await.unwrap();
 }
 
-/// The resource versions of everything that Navarch writes for this scene.
-async fn versions(scene: &Scene) -> BTreeMap<String, String> {
+/// Everything that Navarch writes for this scene, without the bookkeeping of the API server.
+async fn written(scene: &Scene) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
+    let mut keep = |kind: &str, mut object: DynamicObject| {
+        object.metadata.managed_fields = None;
+        let key = format!(
+            "{kind} {}/{}",
+            object.namespace().unwrap_or_default(),
+            object.name_any()
+        );
+        found.insert(key, serde_json::to_value(object).unwrap());
+    };
     for kind in [
         "deployments.apps",
         "resourcebindings.work.karmada.io",
         "propagationpolicies.policy.karmada.io",
     ] {
-        for object in scene
-            .api("control", kind)
-            .await
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-        {
-            found.insert(
-                format!("{kind} {}", object.metadata.name.unwrap()),
-                object.metadata.resource_version.unwrap(),
-            );
+        let api = scene.api("control", kind).await;
+        for object in api.list(&ListParams::default()).await.unwrap() {
+            keep(kind, object);
         }
     }
     let (works, _) = stage::resource("works.work.karmada.io");
-    for object in scene
-        .api_of("control", &works, None)
-        .await
-        .list(&ListParams::default())
-        .await
-        .unwrap()
-    {
-        let name = object.metadata.name.unwrap();
-        if name.starts_with("web-") {
-            found.insert(
-                format!("work {} {name}", object.metadata.namespace.unwrap()),
-                object.metadata.resource_version.unwrap(),
-            );
+    let api = scene.api_of("control", &works, None).await;
+    for object in api.list(&ListParams::default()).await.unwrap() {
+        if object.name_any().starts_with("web-") {
+            keep("works", object);
         }
     }
     found
@@ -305,7 +319,7 @@ async fn an_outage_of_one_member_costs_the_others_nothing_and_heals() {
     tokio::task::spawn_blocking(|| {
         stage()
             .block_on(stage().bed.member("member3").unwrap().start())
-            .unwrap()
+            .unwrap();
     })
     .await
     .unwrap();

@@ -42,16 +42,14 @@ pub(super) async fn until(
         *seen.lock().unwrap() = object;
         met
     };
-    match timeout(DEADLINE, await_condition(api, short, met)).await {
-        Ok(found) => value(&found.unwrap().unwrap()),
-        Err(_) => {
-            let last = serde_json::to_string_pretty(&*last.lock().unwrap()).unwrap();
-            panic!(
-                "{kind} {name} in {cluster} is not {is} after {DEADLINE:?}; it is\n{last}\n\nnavarch says\n{}",
-                scene.stage.log()
-            )
-        }
+    if let Ok(found) = timeout(DEADLINE, await_condition(api, short, met)).await {
+        return value(&found.unwrap().unwrap());
     }
+    let last = serde_json::to_string_pretty(&*last.lock().unwrap()).unwrap();
+    panic!(
+        "{kind} {name} in {cluster} is not {is} after {DEADLINE:?}; it is\n{last}\n\nnavarch says\n{}",
+        scene.stage.log()
+    )
 }
 
 pub(super) async fn until_gone(scene: &Scene, cluster: &str, kind: &str, name: &str) {

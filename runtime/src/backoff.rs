@@ -33,7 +33,7 @@ impl Backoff {
     }
 
     /// Counts a failure and tells the pause that follows it.
-    pub fn next(&mut self) -> Duration {
+    pub fn failed(&mut self) -> Duration {
         let pause = self
             .base
             .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX))
@@ -62,19 +62,19 @@ mod tests {
         for expected in [
             50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000,
         ] {
-            let pause = backoff.next();
+            let pause = backoff.failed();
             let full = Duration::from_millis(expected);
             assert!(pause <= full && pause >= full / 2, "{pause:?} for {full:?}");
         }
         backoff.reset();
-        assert!(backoff.next() <= Duration::from_millis(50));
+        assert!(backoff.failed() <= Duration::from_millis(50));
     }
 
     #[test]
     fn many_failures_do_not_overflow() {
         let mut backoff = Backoff::reconcile();
         for _ in 0..100 {
-            assert!(backoff.next() <= Duration::from_secs(30));
+            assert!(backoff.failed() <= Duration::from_secs(30));
         }
     }
 }

@@ -216,11 +216,11 @@ mod tests {
 
     use super::*;
 
-    fn discovered(groups: serde_json::Value) -> Discovered {
+    fn discovered(groups: &serde_json::Value) -> Discovered {
         Discovered::from_lists([serde_json::from_value(json!({ "items": groups })).unwrap()])
     }
 
-    fn widgets(freshness: &str, resources: serde_json::Value) -> serde_json::Value {
+    fn widgets(freshness: &str, resources: &serde_json::Value) -> serde_json::Value {
         json!({"metadata": {"name": "example.com"}, "versions": [{"version": "v1", "freshness": freshness, "resources": resources}]})
     }
 
@@ -236,7 +236,7 @@ mod tests {
     fn prefers_the_first_version_that_serves_a_resource() {
         let widget = json!({"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": ["list"]});
         let old = json!({"resource": "gadgets", "responseKind": {"kind": "Gadget"}, "scope": "Cluster", "verbs": ["list"]});
-        let found = discovered(json!([{"metadata": {"name": "example.com"}, "versions": [
+        let found = discovered(&json!([{"metadata": {"name": "example.com"}, "versions": [
             {"version": "v1", "resources": [widget.clone()]},
             {"version": "v1beta1", "resources": [widget, old]},
         ]}]));
@@ -255,11 +255,11 @@ mod tests {
     fn a_group_that_does_not_answer_keeps_its_kinds() {
         let widget = json!([{"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": ["list"]}]);
         let mapper = Mapper::default();
-        mapper.replace(discovered(json!([widgets("Current", widget)])));
-        mapper.replace(discovered(json!([widgets("Stale", json!([]))])));
+        mapper.replace(discovered(&json!([widgets("Current", &widget)])));
+        mapper.replace(discovered(&json!([widgets("Stale", &json!([]))])));
         assert!(mapper.resolve(&gvk("v1")).is_some(), "stale keeps");
         assert_eq!(mapper.current().preferred().count(), 1);
-        mapper.replace(discovered(json!([])));
+        mapper.replace(discovered(&json!([])));
         assert!(
             mapper.resolve(&gvk("v1")).is_none(),
             "a complete answer removes"

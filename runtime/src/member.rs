@@ -188,7 +188,7 @@ type MemberHook = Arc<dyn Fn(&str) + Send + Sync>;
 /// Every connected member, by name.
 #[derive(Default)]
 pub struct Members {
-    members: RwLock<HashMap<String, Arc<Member>>>,
+    connected: RwLock<HashMap<String, Arc<Member>>>,
     on_object: RwLock<Vec<ObjectHook>>,
     on_kind_synced: RwLock<Vec<KindHook>>,
     on_connected: RwLock<Vec<MemberHook>>,
@@ -196,7 +196,7 @@ pub struct Members {
 
 impl std::fmt::Debug for Members {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.members.read().keys()).finish()
+        f.debug_set().entries(self.connected.read().keys()).finish()
     }
 }
 
@@ -221,7 +221,7 @@ impl Members {
     }
 
     pub fn member(&self, name: &str) -> Option<Arc<Member>> {
-        self.members.read().get(name).cloned()
+        self.connected.read().get(name).cloned()
     }
 
     /// Makes sure that the member is connected with these credentials. A connection with others is replaced, together with
@@ -265,7 +265,7 @@ impl Members {
             stop,
         });
         let replaced = self
-            .members
+            .connected
             .write()
             .insert(name.into(), Arc::clone(&member));
         if let Some(replaced) = replaced {
@@ -279,14 +279,14 @@ impl Members {
 
     /// Forgets a member that left the fleet.
     pub fn disconnect(&self, name: &str) {
-        let removed = self.members.write().remove(name);
+        let removed = self.connected.write().remove(name);
         if let Some(member) = removed {
             member.stop.cancel();
         }
     }
 
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.members.read().keys().cloned().collect();
+        let mut names: Vec<String> = self.connected.read().keys().cloned().collect();
         names.sort();
         names
     }

@@ -147,7 +147,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
             let Some(entry) = state.entries.get_mut(key) else {
                 return Duration::ZERO;
             };
-            let pause = entry.backoff.next();
+            let pause = entry.backoff.failed();
             state.make_due(key.clone(), Instant::now() + pause, Priority::Normal);
             state.give_back(key, false);
             pause
@@ -301,11 +301,10 @@ impl<K: Clone + Eq + Hash> State<K> {
         }
         match entry.due {
             Some(Due::Ready(priority)) => self.line(priority).push_back(key.clone()),
-            Some(Due::Later(..)) => {}
             None if success => {
                 self.entries.remove(key);
             }
-            None => {}
+            Some(Due::Later(..)) | None => {}
         }
     }
 }
@@ -398,7 +397,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(take(&queue).await, Some("a"));
         queue.done(&"a");
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(take(&queue).await, None);
     }
 

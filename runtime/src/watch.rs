@@ -159,7 +159,7 @@ async fn drive<W, K>(
                 Err((key, _)) => store.delete_key(&key),
             },
             Some(Err(error)) => {
-                let pause = backoff.next();
+                let pause = backoff.failed();
                 log_watch_error(what, &error, pause);
                 tokio::select! {
                     () = stop.cancelled() => return,

@@ -28,7 +28,7 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
             );
         }
         Change::Updated { old, new } if is_relevant(&***old, &***new) => {
-            to.add(Binding::key(&***new))
+            to.add(Binding::key(&***new));
         }
         _ => {}
     });

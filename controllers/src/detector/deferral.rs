@@ -95,6 +95,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn lazy_policies_wait_for_users() {
         let current = lazy::fingerprint(&template(None));
         let current = current.as_str();

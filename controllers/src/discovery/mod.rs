@@ -78,7 +78,7 @@ pub async fn initial(world: &Arc<World>, options: &Options) -> Result<(), Error>
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
-        let pause = backoff.next();
+        let pause = backoff.failed();
         // Wrong credentials do not get right by waiting.
         if source.reason() == "Unauthorized" || Instant::now() + pause >= deadline {
             return Err(Error::Discover { source });

@@ -1,8 +1,8 @@
 //! Namespace -> Works: every member has the namespaces of the control plane, so that what is propagated finds its own.
 //!
-//! reads   Namespaces, Clusters, ClusterOverridePolicies
+//! reads   Namespaces, Clusters, `ClusterOverridePolicies`
 //! writes  Works owned by the Namespace
-//! woken by  Namespaces, Clusters that join or change their labels, ClusterOverridePolicies, Works that go
+//! woken by  Namespaces, Clusters that join or change their labels, `ClusterOverridePolicies`, Works that go
 
 use std::sync::Arc;
 

@@ -220,12 +220,12 @@ async fn tell<B: Bindings>(
                 scheduler::decision::EventType::Normal => {
                     shared
                         .events
-                        .normal(object, event.reason, event.message.clone())
+                        .normal(object, event.reason, event.message.clone());
                 }
                 scheduler::decision::EventType::Warning => {
                     shared
                         .events
-                        .warning(object, event.reason, event.message.clone())
+                        .warning(object, event.reason, event.message.clone());
                 }
             }
         }

@@ -21,7 +21,7 @@ pub(super) fn keep_snapshot(world: &Arc<World>, shared: &Arc<Shared>) {
         let mut snapshot = shared.snapshot.write();
         match change {
             Change::Added { new, .. } | Change::Updated { new, .. } => {
-                snapshot.apply(Arc::clone(new))
+                snapshot.apply(Arc::clone(new));
             }
             Change::Deleted { old } => {
                 snapshot.remove(&old.name_any());
@@ -78,9 +78,9 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
             if relevance::concerns(&*binding, what, before, after, &shared.options) {
                 let key = Binding::key(&*binding);
                 if delay.is_zero() {
-                    to.add_with(key, Priority::Low)
+                    to.add_with(key, Priority::Low);
                 } else {
-                    to.add_after(key, delay)
+                    to.add_after(key, delay);
                 }
             }
         }

@@ -3,7 +3,7 @@
 mod options;
 mod process;
 
-pub use options::ServeArgs;
+pub(crate) use options::ServeArgs;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// A role of a server process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Component {
+pub(crate) enum Component {
     /// Every role in one process on shared stores.
     All,
     /// The reconcilers.
@@ -46,7 +46,7 @@ impl Component {
 }
 
 /// Runs the component until the process is told to stop.
-pub fn run(args: ServeArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
     process::log(&args)?;
     let threads = std::thread::available_parallelism()
         .map_or(2, std::num::NonZero::get)
@@ -156,11 +156,8 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()
         ));
         roles.push(execution::prepare(world, workers.works));
         roles.push(namespace::prepare(world, resolved.namespace.clone()));
-        roles.push(cluster::prepare(world, resolved.cluster.clone()));
-        roles.push(cluster_status::prepare(
-            world,
-            resolved.cluster_status.clone(),
-        ));
+        roles.push(cluster::prepare(world, resolved.cluster));
+        roles.push(cluster_status::prepare(world, resolved.cluster_status));
     }
     roles
 }

@@ -21,7 +21,7 @@ pub(super) enum LogFormat {
 
 /// Flags of `navarch serve`. Names and defaults are the reference's where it has them.
 #[derive(Debug, Clone, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// The role of this process.
     #[arg(value_name = "COMPONENT")]
     pub(super) component: Component,

@@ -57,7 +57,7 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
 }
 
 /// How long the control plane may take to come up beside us.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until the control plane answers; fails at once when it refuses us, because that does not mend itself.
 pub(super) async fn reach(client: &Client, url: &str) -> anyhow::Result<()> {
@@ -83,6 +83,6 @@ pub(super) async fn reach(client: &Client, url: &str) -> anyhow::Result<()> {
             error = &error as &dyn std::error::Error,
             "Control plane does not answer, retrying"
         );
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.failed()).await;
     }
 }
