@@ -191,3 +191,16 @@ size: 7
         .await;
     assert_eq!(clusters(&binding), "member2");
 }
+
+#[tokio::test]
+async fn a_policy_that_matches_nothing_says_so() {
+    let scene = Scene::open("nothing").await;
+    scene.apply(&policy("early", "apps/v1", "Deployment", &on("member1")));
+    scene.apply(&policy("typo", "apps/v1", "Deploymnet", &on("member1")));
+    scene
+        .until_event("early", "NoMatchingResource", "apps/v1 Deployment")
+        .await;
+    scene
+        .until_event("typo", "UnknownKind", "spec.resourceSelectors[0]")
+        .await;
+}

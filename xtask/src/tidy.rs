@@ -40,7 +40,6 @@ const ARROWS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
-    ("e2e", &["crds", "testbed"]),
     ("xtask", &[]),
 ];
 

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use propagation::matching::{PolicyRef, upkeep};
 use serde_json::json;
 
-use super::{Error, concerned::claimed, kinds::Policies, write};
+use super::{Error, concerned::claimed, kinds::Policies, patch_metadata};
 use crate::{World, detector};
 
 /// Templates that are released at a time.
@@ -54,7 +54,7 @@ pub(super) async fn let_go<P: Policies>(
     }
     let remaining: Vec<&String> = present.iter().filter(|it| *it != P::FINALIZER).collect();
     let patch = json!({ "metadata": { "finalizers": remaining } });
-    write(policy, key, world, &patch)
+    patch_metadata(policy, key, world, &patch)
         .await
         .map_err(|source| Error::Finalize {
             policy: key.to_string(),

@@ -9,11 +9,15 @@
 mod concerned;
 mod kinds;
 mod letting_go;
+mod unmatched;
 mod wake;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crds::policy::{ClusterPropagationPolicy, PropagationPolicy};
+use crds::{
+    object::Gvk,
+    policy::{ClusterPropagationPolicy, PropagationPolicy},
+};
 use futures::future::BoxFuture;
 use kube::{
     ResourceExt,
@@ -21,15 +25,20 @@ use kube::{
 };
 use propagation::matching::{PolicyKind, PolicyRef};
 use runtime::{
-    Action, ApiError, Controller, Queue, controller::ReconcileError, error::call, queue::Priority,
+    Action, ApiError, Controller, Queue, controller::ReconcileError, error::call, events::Source,
+    queue::Priority,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::kinds::{Policies, key_of};
+use self::{
+    kinds::{Policies, key_of},
+    unmatched::When,
+};
 use crate::{
     World,
     detector::{self, Handle},
+    write,
 };
 
 /// What the reconciler of policies can be told.
@@ -91,6 +100,7 @@ struct Context {
     world: Arc<World>,
     detector: Handle,
     options: Options,
+    events: Arc<Source>,
 }
 
 /// A policy in the queue, printed with its kind because names of the two kinds may be equal.
@@ -118,6 +128,7 @@ pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFu
         world: Arc::clone(world),
         detector: detector.clone(),
         options,
+        events: Source::new(&world.recorder, detector::COMPONENT),
     });
     let reconcile = move |key: PolicyKey| {
         let context = Arc::clone(&context);
@@ -145,7 +156,7 @@ async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Ac
         return Ok(Action::AwaitChange);
     }
     if let Some(patch) = identity(policy.as_ref(), || Uuid::new_v4().to_string()) {
-        write(policy.as_ref(), key, world, &patch)
+        patch_metadata(policy.as_ref(), key, world, &patch)
             .await
             .map_err(|source| Error::Identify {
                 policy: key.to_string(),
@@ -155,10 +166,36 @@ async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Ac
         return Ok(Action::AwaitChange);
     }
     let view = policy.view();
-    for (template, priority) in concerned::concerned(&view, world, context) {
+    let concerned = concerned::concerned(&view, world, context);
+    if concerned.is_empty() {
+        return Ok(without_templates(policy.as_ref(), context));
+    }
+    for (template, priority) in concerned {
         context.detector.enqueue_for(&view, template, priority);
     }
     Ok(Action::AwaitChange)
+}
+
+/// Tells of a policy that still selects nothing some time after it was made.
+fn without_templates<P: Policies>(policy: &P, context: &Context) -> Action {
+    let world = &context.world;
+    let created = policy.meta().creation_timestamp.as_ref();
+    let age = created.and_then(|created| {
+        let age = jiff::Timestamp::now().duration_since(created.0);
+        Duration::try_from(age).ok()
+    });
+    match unmatched::when(age.unwrap_or_default()) {
+        When::After(rest) => Action::Requeue(rest),
+        When::Never => Action::AwaitChange,
+        When::Now => {
+            let is_served = |gvk: &Gvk| world.mapper.resolve(gvk).is_some();
+            let (reason, message) = unmatched::remark(&policy.view(), is_served);
+            context
+                .events
+                .warning(write::reference(policy), reason, message);
+            Action::AwaitChange
+        }
+    }
 }
 
 /// The patch that gives a policy what it lacks of permanent id and finalizer.
@@ -181,7 +218,7 @@ fn identity<P: Policies>(policy: &P, fresh_id: impl FnOnce() -> String) -> Optio
 }
 
 /// Patches a policy that still is as it was read. One that is gone is fine.
-async fn write<P: Policies>(
+async fn patch_metadata<P: Policies>(
     policy: &P,
     key: &PolicyRef,
     world: &World,
