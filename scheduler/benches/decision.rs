@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use crds::cluster::{Cluster, default_resource_models};
 use crds::work::ResourceBinding;
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use scheduler::cases::Cases;
 use scheduler::divide::webster::{Quotients, TieOrder, divide};
 use scheduler::trace::{NoTrace, Recorder};
 use scheduler::{Inputs, Options, Snapshot, decide};
@@ -202,5 +203,50 @@ fn division(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, decisions, snapshots, division);
+/// Lines of recorded cases with three clusters each, as `navarch scheduler decide` reads them.
+fn cases(criterion: &mut Criterion) {
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let line = |number: usize, first: usize| {
+        let clusters: Vec<_> = (first..first + 3)
+            .map(|number| {
+                json!({
+                    "metadata": { "name": format!("member{number}"), "labels": { "tier": "production" } },
+                    "spec": { "syncMode": "Push", "region": format!("region-{}", number % 4) },
+                    "status": {
+                        "apiEnablements": [{
+                            "groupVersion": "apps/v1",
+                            "resources": [{ "name": "deployments", "kind": "Deployment" }],
+                        }],
+                        "resourceSummary": {
+                            "allocatable": { "cpu": "64", "memory": "256Gi", "pods": "110" },
+                            "allocated": { "cpu": format!("{}m", number % 1000), "memory": "16Gi", "pods": "17" },
+                        },
+                    },
+                })
+            })
+            .collect();
+        let binding = binding(1 + number % 40, &json!([]));
+        json!({ "clusters": clusters, "binding": binding }).to_string()
+    };
+    let mut group = criterion.benchmark_group("cases");
+    group.throughput(Throughput::Elements(1));
+    for (name, spread) in [("own clusters", 1000), ("shared clusters", 1)] {
+        let lines: Vec<String> = (0..1000)
+            .map(|number| line(number, number % spread))
+            .collect();
+        let mut cases = Cases::new(Options::default());
+        let mut at = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                at = (at + 1) % lines.len();
+                let answer = cases.answer(at, black_box(lines[at].as_bytes()), now);
+                assert!(answer.clusters.is_some(), "{answer:?}");
+                serde_json::to_string(&answer).unwrap().len()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decisions, snapshots, division, cases);
 criterion_main!(benches);

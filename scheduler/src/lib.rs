@@ -13,6 +13,7 @@
 //! inflight    what was decided but is not visible yet
 //! deschedule  which replicas are taken out again because they find no node
 //! trace       what a decision reports; explain puts it together
+//! cases       recorded cases as JSON, decided again
 //! ```
 //!
 //! ```
@@ -34,6 +35,7 @@
 //! assert_eq!(outcome.result.unwrap_err().reason, "NoClusterFit");
 //! ```
 
+pub mod cases;
 pub mod decision;
 pub mod deschedule;
 pub mod divide;

@@ -71,6 +71,75 @@ impl Gates {
     }
 }
 
+/// Gates of the product on which no decision of the scheduler depends.
+const OTHER_GATES: &[&str] = &[
+    "ContextualLogging",
+    "ControllerPriorityQueue",
+    "Failover",
+    "FederatedQuotaEnforcement",
+    "GracefulEviction",
+    "LoggingAlphaOptions",
+    "LoggingBetaOptions",
+    "MultiClusterService",
+    "PriorityBasedScheduling",
+    "PropagateDeps",
+    "PropagationPolicyPreemption",
+    "ResourceQuotaEstimate",
+    "StatefulFailoverInjection",
+];
+
+/// Why a list of feature gates is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GateError {
+    #[error("unknown feature gate {name:?}")]
+    Unknown { name: String },
+    #[error("feature gate {entry:?} must be Name=true or Name=false")]
+    Value { entry: String },
+}
+
+impl FromStr for Gates {
+    type Err = GateError;
+
+    /// Reads `Name=true,Name=false`. `AllAlpha` and `AllBeta` set the gates that the list does not name.
+    fn from_str(text: &str) -> Result<Self, GateError> {
+        let mut named = Vec::new();
+        let mut gates = Self::default();
+        for entry in text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
+            let malformed = || GateError::Value {
+                entry: entry.to_owned(),
+            };
+            let (name, value) = entry.split_once('=').ok_or_else(malformed)?;
+            let (name, value) = (name.trim(), value.trim());
+            let enabled = match value {
+                "true" | "True" | "TRUE" | "t" | "T" | "1" => true,
+                "false" | "False" | "FALSE" | "f" | "F" | "0" => false,
+                _ => return Err(malformed()),
+            };
+            match name {
+                "AllAlpha" => {
+                    gates.multiple_pod_templates_scheduling = enabled;
+                    gates.workload_affinity = enabled;
+                    gates.scheduling_overcommit_protection = enabled;
+                }
+                "AllBeta" => gates.customized_cluster_resource_modeling = enabled,
+                name => named.push((name, enabled)),
+            }
+        }
+        for (name, enabled) in named {
+            if !gates.set(name, enabled) && !OTHER_GATES.contains(&name) {
+                return Err(GateError::Unknown {
+                    name: name.to_owned(),
+                });
+            }
+        }
+        Ok(gates)
+    }
+}
+
 macro_rules! switches {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
         /// One behaviour of the reference that is kept instead of its improvement.
@@ -228,6 +297,24 @@ impl FromStr for Compat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gates_are_read_from_a_list() {
+        let gates: Gates = "WorkloadAffinity=false, AllAlpha=true,Failover=true"
+            .parse()
+            .unwrap();
+        assert!(gates.multiple_pod_templates_scheduling && !gates.workload_affinity);
+        assert!(gates.customized_cluster_resource_modeling);
+        assert_eq!("".parse(), Ok(Gates::default()));
+        let unknown = GateError::Unknown {
+            name: "Wings".to_owned(),
+        };
+        assert_eq!("Wings=true".parse::<Gates>(), Err(unknown));
+        for entry in ["WorkloadAffinity", "WorkloadAffinity=perhaps"] {
+            let entry = entry.to_owned();
+            assert_eq!(entry.parse::<Gates>(), Err(GateError::Value { entry }));
+        }
+    }
 
     #[test]
     fn switches_are_read_from_a_list() {

@@ -7,6 +7,7 @@
 )]
 
 mod adversarial;
+mod cases;
 mod decisions;
 mod division;
 mod estimation;

@@ -1,0 +1,145 @@
+//! Recorded cases as JSON lines.
+
+use scheduler::Options;
+use scheduler::cases::Cases;
+use serde_json::{Value, json};
+
+use crate::fixtures::*;
+
+fn config_map(extra: Value) -> Value {
+    let mut binding = json!({
+        "metadata": { "name": "settings", "generation": 1 },
+        "spec": {
+            "resource": { "apiVersion": "v1", "kind": "ConfigMap", "name": "settings" },
+            "placement": {},
+        },
+    });
+    let (Value::Object(binding_fields), Value::Object(extra)) = (&mut binding, extra) else {
+        panic!("a binding is an object");
+    };
+    binding_fields.extend(extra);
+    binding
+}
+
+fn answer(cases: &mut Cases, number: usize, line: &str) -> Value {
+    serde_json::to_value(cases.answer(number, line.as_bytes(), now())).unwrap()
+}
+
+#[test]
+fn either_kind_of_binding_is_decided() {
+    let mut cases = Cases::new(Options::default());
+    let clusters = clusters(&[("a", 4), ("b", 2)]);
+    let divided = json!({ "clusters": clusters, "binding": binding(3, dynamic_weight()) });
+    let expected =
+        json!({ "clusters": [{ "name": "a", "replicas": 2 }, { "name": "b", "replicas": 1 }] });
+    assert_eq!(answer(&mut cases, 1, &divided.to_string()), expected);
+    for kind in ["ResourceBinding", "ClusterResourceBinding"] {
+        let binding = config_map(json!({ "kind": kind }));
+        let case = json!({ "clusters": clusters, "binding": binding });
+        let expected =
+            json!({ "clusters": [{ "name": "a", "replicas": 0 }, { "name": "b", "replicas": 0 }] });
+        assert_eq!(answer(&mut cases, 1, &case.to_string()), expected, "{kind}");
+    }
+}
+
+#[test]
+fn a_case_without_result_has_the_condition_s_reason() {
+    let mut cases = Cases::new(Options::default()).explained();
+    let case = json!({ "clusters": [], "binding": config_map(json!({})) });
+    let answer = answer(&mut cases, 1, &case.to_string());
+    assert_eq!(
+        answer["error"],
+        json!({ "reason": "NoClusterFit", "message": "0/0 clusters are available: no cluster exists." })
+    );
+    assert_eq!(answer["explanation"]["trigger"], "PlacementChanged");
+}
+
+#[test]
+fn a_binding_that_is_somebody_else_s_stays() {
+    let mut cases = Cases::new(Options::default());
+    let mut binding = binding(3, dynamic_weight());
+    binding.spec.scheduler_name = Some("other".to_owned());
+    binding.spec.clusters = vec![crds::work::TargetCluster {
+        name: "b".to_owned(),
+        replicas: Some(3),
+    }];
+    let case = json!({ "clusters": clusters(&[("a", 9)]), "binding": binding });
+    let expected =
+        json!({ "clusters": [{ "name": "b", "replicas": 3 }], "skipped": "OtherScheduler" });
+    assert_eq!(answer(&mut cases, 1, &case.to_string()), expected);
+}
+
+#[test]
+fn malformed_lines_are_named() {
+    let mut cases = Cases::new(Options::default());
+    for (line, expected) in [
+        ("{", "line 7, column 1: EOF while parsing an object"),
+        (
+            r#"{"clusters": []}"#,
+            "line 7, column 16: missing field `binding`",
+        ),
+        (
+            r#"{"clusters": {}, "binding": {}}"#,
+            "line 7, column 13: clusters: invalid type: map, expected a sequence",
+        ),
+        (
+            r#"{"clusters": [], "binding": {"kind": "Work"}}"#,
+            "line 7, column 29: binding: kind \"Work\" is neither ResourceBinding nor ClusterResourceBinding",
+        ),
+        (
+            r#"{"clusters": [], "binding": {"metadata": {}, "spec": {"replicas": "x"}}}"#,
+            "line 7, column 69: binding: invalid type: string \"x\", expected i32",
+        ),
+        ("\u{feff}null", "line 7, column 1: expected value"),
+    ] {
+        let expected = json!({ "error": { "reason": "MalformedCase", "message": expected } });
+        assert_eq!(answer(&mut cases, 7, line), expected, "{line}");
+    }
+    let answer = cases.answer(1, &[0xff, 0xfe], now());
+    assert!(answer.is_malformed(), "{answer:?}");
+}
+
+#[test]
+fn a_list_of_clusters_is_recognised_by_its_text() {
+    let mut cases = Cases::new(Options::default());
+    let lists = [&[("a", 9)][..], &[("b", 9)], &[("c", 9), ("d", 0)]];
+    for round in 0..3 {
+        for number in 0..40 {
+            let list = lists[(number * 7 + round) % lists.len()];
+            let case = json!({ "clusters": clusters(list), "binding": binding(3, aggregated()) });
+            let expected = json!({ "clusters": [{ "name": list[0].0, "replicas": 3 }] });
+            assert_eq!(answer(&mut cases, 1, &case.to_string()), expected);
+        }
+    }
+}
+
+#[test]
+fn peers_come_with_the_case() {
+    let mut options = Options::default();
+    options.gates.workload_affinity = true;
+    options.plugins = scheduler::plugins::Registry::builtin()
+        .enable("*", &options.gates)
+        .unwrap();
+    let mut cases = Cases::new(options);
+    let group = json!({ "antiAffinityGroup": "app=db" });
+    let of = |name: &str, clusters: Value| {
+        let resource = json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": name });
+        let spec = json!({
+            "resource": resource, "placement": {}, "workloadAffinityGroups": group, "clusters": clusters,
+        });
+        json!({ "metadata": { "name": format!("{name}-configmap"), "namespace": "shop" }, "spec": spec })
+    };
+    let mut case =
+        json!({ "clusters": clusters(&[("a", 9), ("b", 9)]), "binding": of("db1", json!([])) });
+    let refused = answer(&mut cases, 1, &case.to_string());
+    assert_eq!(
+        refused["error"]["message"],
+        "0/2 clusters are available: 2 ResourceBindingIndexer is nil."
+    );
+    case["bindings"] = json!([of("db2", json!([{ "name": "a" }]))]);
+    let placed = answer(&mut cases, 1, &case.to_string());
+    assert_eq!(
+        placed,
+        json!({ "clusters": [{ "name": "b", "replicas": 0 }] })
+    );
+}
