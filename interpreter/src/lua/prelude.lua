@@ -53,8 +53,17 @@ local function set(target, key, value)
     error("attempt to index a non-table object(" .. type(target) .. ") with key '" .. tostring(key) .. "'", 2)
   end
   if type(key) == "string" then
-    if value ~= nil and rawget(target, key) == nil then
-      local keys = order[target]
+    local keys = order[target]
+    if value == nil then
+      -- A key that goes keeps its place for the time when it comes back.
+      if rawget(target, key) ~= nil and not (keys and keys[key]) then
+        keys = keys or {}
+        order[target] = keys
+        keys[key] = true
+        for at = #keys, 1, -1 do keys[at + 1] = keys[at] end
+        keys[1] = key
+      end
+    elseif rawget(target, key) == nil then
       if keys then
         note(keys, key)
       else
@@ -81,7 +90,7 @@ local function less(left, right) return left < right end
 
 local sort
 
--- Keys of a table: positions, keys that came with the object in the order of their names, keys that the script set in its
+-- Keys of a table: numbers, keys that came with the object in the order of their names, keys that the script set in its
 -- order, and the rest.
 local function keys_of(target)
   local keys, length = {}, 0
@@ -90,18 +99,18 @@ local function keys_of(target)
     keys[length] = length
   end
   local known = order[target]
-  local count, numbers, others = length, nil, nil
+  local names, others, count = nil, nil, length
   for key in next, target do
     local kind = type(key)
     if kind == "string" then
       if not (known and known[key]) then
-        count = count + 1
-        keys[count] = key
+        names = names or {}
+        names[#names + 1] = key
       end
     elseif kind == "number" then
       if not (key >= 1 and key <= length and key % 1 == 0) then
-        numbers = numbers or {}
-        numbers[#numbers + 1] = key
+        count = count + 1
+        keys[count] = key
       end
     else
       others = others or {}
@@ -109,23 +118,21 @@ local function keys_of(target)
     end
   end
   if count > length + 1 then sort(keys, length + 1, count, less) end
-  if known then
-    for at = 1, #known do
-      local key = known[at]
+  local function append(list)
+    for at = 1, #list do
+      local key = list[at]
       if rawget(target, key) ~= nil then
         count = count + 1
         keys[count] = key
       end
     end
   end
-  if numbers then
-    sort(numbers, 1, #numbers, less)
-    for at = 1, #numbers do keys[count + at] = numbers[at] end
-    count = count + #numbers
+  if names then
+    sort(names, 1, #names, less)
+    append(names)
   end
-  if others then
-    for at = 1, #others do keys[count + at] = others[at] end
-  end
+  if known then append(known) end
+  if others then append(others) end
   return keys
 end
 
