@@ -22,7 +22,7 @@ use kube::{
     api::{Api, DynamicObject},
 };
 use runtime::{
-    ApiError, Store,
+    ApiError, Controller, Queue, Store,
     discovery::Mapper,
     dynamic::DynamicStores,
     error::call,
@@ -212,6 +212,21 @@ impl World {
         ));
     }
 
+    /// A reconciler on this process's metrics.
+    pub fn controller<K>(
+        &self,
+        name: &'static str,
+        queue: Arc<Queue<K>>,
+        workers: usize,
+    ) -> Controller<K> {
+        Controller {
+            name,
+            queue,
+            workers,
+            metrics: Arc::clone(&self.reconciles),
+        }
+    }
+
     /// The client of the control plane.
     pub fn client(&self) -> Client {
         self.client.0.clone()
@@ -340,6 +355,17 @@ impl Bindings for ClusterResourceBinding {
     fn api(world: &World, _namespace: Option<&str>) -> Api<Self> {
         Api::all(world.client())
     }
+}
+
+/// The binding that a Work says it comes from, if it is one of this kind.
+pub fn binding_of<B: Binding>(work: &Work) -> Option<Key> {
+    let annotation = |key: &str| work.annotations().get(key).cloned();
+    let name = annotation(B::NAME_ANNOTATION)?;
+    let namespace = match B::NAMESPACE_ANNOTATION {
+        Some(key) => Some(annotation(key)?),
+        None => None,
+    };
+    Some(Key { namespace, name })
 }
 
 /// Kind and key of the template that a binding is about.

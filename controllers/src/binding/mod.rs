@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
 use propagation::{events, render};
-use runtime::{Action, ApiError, Controller, Queue, controller::ReconcileError, events::Source};
+use runtime::{Action, ApiError, Queue, controller::ReconcileError, events::Source};
 use trace::NoTrace;
 
 use crate::{
@@ -95,12 +95,7 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'st
     };
     let queue = Queue::new();
     wake::subscribe::<B>(world, &queue);
-    let controller = Controller {
-        name,
-        queue,
-        workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller(name, queue, workers);
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),

@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use crds::{
-    cluster::Cluster,
-    object::Key,
-    policy::OverrideSpec,
-    work::{Binding, Work},
-};
+use crds::{cluster::Cluster, object::Key, policy::OverrideSpec, work::Binding};
 use kube::ResourceExt;
 use propagation::{matching::Subject, overrides};
 use runtime::{Change, Queue, queue::Priority};
 
-use crate::world::{Bindings, World, template_of};
+use crate::world::{Bindings, World, binding_of, template_of};
 
 pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
     let to = Arc::clone(queue);
@@ -100,16 +95,6 @@ fn looks_differ(old: &Cluster, new: &Cluster) -> bool {
         )
     };
     look(old) != look(new)
-}
-
-fn binding_of<B: Binding>(work: &Work) -> Option<Key> {
-    let annotation = |key: &str| work.annotations().get(key).cloned();
-    let name = annotation(B::NAME_ANNOTATION)?;
-    let namespace = match B::NAMESPACE_ANNOTATION {
-        Some(key) => Some(annotation(key)?),
-        None => None,
-    };
-    Some(Key { namespace, name })
 }
 
 fn override_changed<B: Bindings, P: ResourceExt>(

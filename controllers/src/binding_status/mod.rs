@@ -6,27 +6,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{
-    object::Key,
-    reasons,
-    work::{Binding, Work},
-};
+use crds::{object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{
-    ResourceExt,
-    api::{Patch, PatchParams},
-};
+use kube::api::{Patch, PatchParams};
 use propagation::{diff, status};
 use runtime::{
-    Action, ApiError, Change, Controller, Queue, controller::ReconcileError, error::call,
-    events::Source, queue::Priority,
+    Action, ApiError, Change, Queue, controller::ReconcileError, error::call, events::Source,
+    queue::Priority,
 };
 use serde_json::json;
 use trace::NoTrace;
 
 use crate::{
-    world::{Bindings, World, dynamic_api, template_of, to_value},
+    world::{Bindings, World, binding_of, dynamic_api, template_of, to_value},
     write,
 };
 
@@ -92,12 +85,7 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'st
     };
     let queue = Queue::new();
     subscribe::<B>(world, &queue);
-    let controller = Controller {
-        name,
-        queue,
-        workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller(name, queue, workers);
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),
@@ -138,21 +126,6 @@ fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
             to.add_after(key, GATHER);
         }
     });
-}
-
-fn binding_of<B: Binding>(work: &Work) -> Option<Key> {
-    let annotation = |key: &str| work.annotations().get(key).cloned();
-    let name = annotation(B::NAME_ANNOTATION)?;
-    match B::NAMESPACE_ANNOTATION {
-        Some(key) => Some(Key {
-            namespace: Some(annotation(key)?),
-            name,
-        }),
-        None => Some(Key {
-            namespace: None,
-            name,
-        }),
-    }
 }
 
 /// Whether there is anything to say yet: a binding that was never placed says only why, and that is the scheduler's part.

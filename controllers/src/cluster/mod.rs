@@ -18,8 +18,7 @@ use k8s_openapi::{
 };
 use kube::{Api, ResourceExt, api::PostParams};
 use runtime::{
-    Action, ApiError, Change, Controller, Queue, controller::ReconcileError, error::call,
-    events::Source,
+    Action, ApiError, Change, Queue, controller::ReconcileError, error::call, events::Source,
 };
 
 use crate::{World, write};
@@ -87,12 +86,7 @@ impl ReconcileError for Error {
 pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
     let queue: Arc<Queue<String>> = Queue::new();
     wake(world, &queue);
-    let controller = Controller {
-        name: "cluster",
-        queue,
-        workers: options.workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller("cluster", queue, options.workers);
     let reconciler = Arc::new(Reconciler {
         events: Source::new(&world.recorder, COMPONENT),
         world: Arc::clone(world),

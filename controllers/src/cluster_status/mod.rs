@@ -29,7 +29,7 @@ use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Cond
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
 use runtime::{
-    Action, ApiError, Change, Controller, Queue,
+    Action, ApiError, Change, Queue,
     controller::ReconcileError,
     error::call,
     events::Source,
@@ -119,12 +119,7 @@ pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
         metrics,
         options,
     });
-    let controller = Controller {
-        name: "cluster_status",
-        queue,
-        workers: options.workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller("cluster_status", queue, options.workers);
     let stop = world.stop.clone();
     Box::pin(controller.run(
         move |name: String| {

@@ -25,7 +25,7 @@ use propagation::{
     binding,
     skip::{SkippedApis, SkippedNamespaces},
 };
-use runtime::{Controller, events::Source};
+use runtime::events::Source;
 
 pub(crate) use self::claims::release;
 use self::metrics::Metrics;
@@ -104,12 +104,11 @@ pub fn prepare(world: &Arc<World>, options: Options) -> (Handle, BoxFuture<'stat
     world
         .metrics
         .register(|registry| metrics.register(registry));
-    let controller = Controller {
-        name: "resource detector",
-        queue: Arc::clone(handle.queue()),
-        workers: options.workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller(
+        "resource detector",
+        Arc::clone(handle.queue()),
+        options.workers,
+    );
     let stop = world.stop.clone();
     let context = Arc::new(Context {
         world: Arc::clone(world),

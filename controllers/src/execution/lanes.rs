@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crds::{names, object::Key};
 use parking_lot::Mutex;
-use runtime::{Controller, Queue};
+use runtime::Queue;
 use tokio_util::task::TaskTracker;
 
 use super::{Context, NAME, reconcile};
@@ -69,12 +69,7 @@ impl Lanes {
     }
 
     fn spawn(&self, queue: Arc<Queue<Key>>) {
-        let controller = Controller {
-            name: NAME,
-            queue,
-            workers: self.workers,
-            metrics: Arc::clone(&self.context.world.reconciles),
-        };
+        let controller = self.context.world.controller(NAME, queue, self.workers);
         let context = Arc::clone(&self.context);
         let stop = context.world.stop.clone();
         self.tasks.spawn(controller.run(

@@ -16,7 +16,7 @@ use propagation::{
     render::{Draft, NamespaceRequest, RenderError, UpsertError, render_namespace},
     skip::{SkippedNamespaces, is_reserved},
 };
-use runtime::{Action, Change, Controller, Queue, controller::ReconcileError, queue::Priority};
+use runtime::{Action, Change, Queue, controller::ReconcileError, queue::Priority};
 use trace::NoTrace;
 
 use crate::{
@@ -62,12 +62,7 @@ pub struct Options {
 pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
     let queue = Queue::new();
     subscribe(world, &queue);
-    let controller = Controller {
-        name: "namespace-sync-controller",
-        queue,
-        workers: options.workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller("namespace-sync-controller", queue, options.workers);
     let (world, options) = (Arc::clone(world), Arc::new(options));
     let stop = world.stop.clone();
     Box::pin(controller.run(

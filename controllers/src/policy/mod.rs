@@ -25,7 +25,7 @@ use kube::{
 };
 use propagation::matching::{PolicyKind, PolicyRef};
 use runtime::{
-    Action, ApiError, Controller, Queue, controller::ReconcileError, error::call, events::Source,
+    Action, ApiError, Queue, controller::ReconcileError, error::call, events::Source,
     queue::Priority,
 };
 use serde_json::{Value, json};
@@ -117,12 +117,7 @@ impl std::fmt::Display for PolicyKey {
 pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFuture<'static, ()> {
     let queue = Queue::new();
     wake::subscribe(world, detector, &queue);
-    let controller = Controller {
-        name: "policy reconciler",
-        queue,
-        workers: options.workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller("policy reconciler", queue, options.workers);
     let stop = world.stop.clone();
     let context = Arc::new(Context {
         world: Arc::clone(world),

@@ -14,9 +14,7 @@ use crds::object::Key;
 use futures::future::BoxFuture;
 use kube::api::{Patch, PatchParams};
 use parking_lot::{Mutex, RwLock};
-use runtime::{
-    Action, ApiError, Controller, Queue, controller::ReconcileError, error::call, events::Source,
-};
+use runtime::{Action, ApiError, Queue, controller::ReconcileError, error::call, events::Source};
 use scheduler::{
     Decision, Inputs, Options, Snapshot, decide,
     decision::{Report, Requeue, WriteError, spec_patch, status_patch},
@@ -108,12 +106,7 @@ pub fn prepare<B: Bindings>(shared: &Arc<Shared>, workers: usize) -> BoxFuture<'
     } else {
         "cluster-scheduler"
     };
-    let controller = Controller {
-        name,
-        queue,
-        workers,
-        metrics: Arc::clone(&world.reconciles),
-    };
+    let controller = world.controller(name, queue, workers);
     let stop = world.stop.clone();
     let shared = Arc::clone(shared);
     Box::pin(controller.run(
