@@ -10,9 +10,13 @@ pub mod local;
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use scheduler::plugins::Registry;
 
 use crate::{
-    commands::{crds::CrdsArgs, join::JoinArgs, unjoin::UnjoinArgs, version::VersionArgs},
+    commands::{
+        crds::CrdsArgs, join::JoinArgs, scheduler::SchedulerArgs, unjoin::UnjoinArgs,
+        version::VersionArgs,
+    },
     failure::Failure,
 };
 
@@ -67,6 +71,8 @@ enum Command<S: Args> {
     /// Take a cluster out of the fleet
     Unjoin(UnjoinArgs),
     Local(local::LocalArgs),
+    /// Look into the scheduler's decisions
+    Scheduler(SchedulerArgs),
     /// Run the server roles
     Serve(S),
     /// Write the definitions of the control plane's kinds
@@ -85,6 +91,15 @@ pub fn main<S: Args>(serve: impl FnOnce(S) -> anyhow::Result<()>) -> ExitCode {
 /// Like [`main`], with arguments from elsewhere.
 pub fn run<S: Args>(
     args: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(S) -> anyhow::Result<()>,
+) -> ExitCode {
+    run_with_plugins(args, &Registry::builtin(), serve)
+}
+
+/// Like [`run`], with other scheduler plugins than the built-in ones.
+pub fn run_with_plugins<S: Args>(
+    args: impl IntoIterator<Item = OsString>,
+    plugins: &Registry,
     serve: impl FnOnce(S) -> anyhow::Result<()>,
 ) -> ExitCode {
     let mut args = args.into_iter();
@@ -110,6 +125,7 @@ pub fn run<S: Args>(
         Command::Join(args) => block_on(commands::join::run(args, global)),
         Command::Unjoin(args) => block_on(commands::unjoin::run(args, global)),
         Command::Local(args) => block_on(commands::local::run(args, global)),
+        Command::Scheduler(args) => commands::scheduler::run(args, plugins, global),
         // Servers bring their own runtime.
         Command::Serve(args) => serve(args).map_err(|error| Failure::new(format!("{error:#}"))),
         Command::Crds(args) => commands::crds::run(&args, global),

@@ -33,7 +33,7 @@ const REMEMBERED: usize = 64 << 20;
 /// use scheduler::{Options, cases::Cases};
 ///
 /// let case = br#"{
-///     "clusters": [{ "metadata": { "name": "member1" }, "spec": {} }],
+///     "clusters": [{ "metadata": { "name": "member1" }, "spec": { "syncMode": "Push" } }],
 ///     "binding": {
 ///         "metadata": { "name": "web" },
 ///         "spec": { "resource": { "apiVersion": "v1", "kind": "ConfigMap", "name": "web" }, "placement": {} }

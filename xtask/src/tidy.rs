@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testbed", &["crds"]),
-    ("cli", &["crds", "testbed", "runtime"]),
+    ("cli", &["crds", "runtime", "scheduler", "testbed"]),
     (
         "navarch",
         &[
