@@ -215,7 +215,7 @@ fn built_in(criterion: &mut Criterion) {
     });
     group.finish();
     criterion.bench_function("load built-in rules", |bencher| {
-        bencher.iter(|| third_party(&runtime, false))
+        bencher.iter(|| third_party(&runtime, false));
     });
 }
 
