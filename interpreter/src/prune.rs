@@ -152,9 +152,7 @@ fn prune_secret(manifest: &mut Value) {
 }
 
 fn prune_service_account(manifest: &mut Value, compat: bool) -> Result<(), Cause> {
-    let Some(secrets) = strict_list(manifest, &["secrets"])
-        .or_else(|cause| if compat { Err(cause) } else { Ok(None) })?
-    else {
+    let Ok(Some(secrets)) = strict_list(manifest, &["secrets"]) else {
         return Ok(());
     };
     let name = manifest

@@ -113,7 +113,13 @@ pub(super) fn aggregate(
         }
         Kind::PersistentVolumeClaim => Some(with_phase(claim_phase(items, context.options.compat))),
         Kind::PodDisruptionBudget => Some(disruption_budget(items)),
-        Kind::HorizontalPodAutoscaler => Some(sums(kind, items, Map::new())),
+        Kind::HorizontalPodAutoscaler => {
+            let mut status = sums(kind, items, Map::new());
+            if context.options.compat {
+                status.insert("currentMetrics".to_owned(), Value::Null);
+            }
+            Some(status)
+        }
         Kind::Secret | Kind::ServiceAccount | Kind::ServiceImport => None,
     };
     if let Some(new) = new

@@ -304,13 +304,24 @@ fn budgets_and_autoscalers() {
         json!({"currentHealthy": 2, "desiredHealthy": 4, "disruptionsAllowed": 0, "expectedPods": 0,
             "disruptedPods": {"a/p": "2026-01-01T10:00:00Z", "b/p": "2026-01-01T10:00:00Z"}}),
     );
-    check_both(
-        ("autoscaling/v2", "HorizontalPodAutoscaler"),
-        json!({"status": {"conditions": [{"type": "X"}]}}),
-        &[
-            json!({"currentReplicas": 1, "desiredReplicas": 2}),
-            json!({"desiredReplicas": 2}),
-        ],
+    let autoscaler = ("autoscaling/v2", "HorizontalPodAutoscaler");
+    let template = json!({"status": {"conditions": [{"type": "X"}]}});
+    let members = [
+        json!({"currentReplicas": 1, "desiredReplicas": 2}),
+        json!({"desiredReplicas": 2}),
+    ];
+    check(
+        true,
+        autoscaler,
+        template.clone(),
+        &members,
+        json!({"currentReplicas": 1, "desiredReplicas": 4, "currentMetrics": null}),
+    );
+    check(
+        false,
+        autoscaler,
+        template,
+        &members,
         json!({"currentReplicas": 1, "desiredReplicas": 4}),
     );
 }
