@@ -36,6 +36,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::scheduling::group_values;
+
 /// Namespace with the credentials of members.
 pub const CREDENTIALS_NAMESPACE: &str = "karmada-cluster";
 
@@ -54,7 +56,9 @@ pub struct World {
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
     /// Bindings of the kind `ResourceBinding` by the permanent ids of the policies in their claim labels.
     pub bindings_by_claim: IndexId,
-    /// Bindings of the kind `ClusterResourceBinding` likewise.
+    /// Bindings of the kind `ResourceBinding` by the workload groups that they are in.
+    pub bindings_by_group: IndexId,
+    /// Bindings of the kind `ClusterResourceBinding` likewise by claim.
     pub cluster_bindings_by_claim: IndexId,
     pub works: Arc<Store<Work>>,
     /// Works by the permanent id of their binding, of either kind.
@@ -105,6 +109,7 @@ impl World {
             policies.index(|policy| policy.namespace().into_iter().collect());
         let mut bindings = Store::<ResourceBinding>::builder();
         let bindings_by_claim = bindings.index(claim_ids);
+        let bindings_by_group = bindings.index(group_values);
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
         let cluster_bindings_by_claim = cluster_bindings.index(claim_ids);
         let templates = DynamicStores::new(
@@ -127,6 +132,7 @@ impl World {
             bindings: bindings.build(),
             cluster_bindings: cluster_bindings.build(),
             bindings_by_claim,
+            bindings_by_group,
             cluster_bindings_by_claim,
             works: works.build(),
             works_by_binding,

@@ -6,9 +6,15 @@
 //!
 //! Several workers decide at a time, each binding by one of them; a decision reads the shared snapshot and copies nothing of it.
 
+mod account;
+mod inflight;
+mod metrics;
 mod wake;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crds::object::Key;
 use futures::future::BoxFuture;
@@ -18,15 +24,25 @@ use runtime::{Action, ApiError, Queue, controller::ReconcileError, error::call, 
 use scheduler::{
     Decision, Inputs, Options, Snapshot, decide,
     decision::{Report, Requeue, WriteError, spec_patch, status_patch},
-    relevance,
+    relevance::{self, Cause},
 };
 use serde_json::Value;
 use trace::NoTrace;
 
+pub use self::account::{Account, Condition, Decided, Recomputed, Recorded};
+pub(crate) use self::inflight::group_values;
+use self::{
+    account::Latest,
+    inflight::Inflight,
+    metrics::{Metrics, Stopwatch},
+};
 use crate::{
     world::{Bindings, World},
     write,
 };
+
+/// After what time a binding is tried again for which there was no room.
+const UNSCHEDULABLE: Duration = Duration::from_mins(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,7 +51,6 @@ pub enum Error {
         binding: Key,
         reason: &'static str,
         message: String,
-        waits: bool,
     },
     #[error("patch binding {binding}")]
     PatchBinding { binding: Key, source: ApiError },
@@ -50,11 +65,6 @@ impl ReconcileError for Error {
             Self::PatchBinding { .. } => "PatchBindingFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
         }
-    }
-
-    fn is_terminal(&self) -> bool {
-        // Clusters that gain room wake what is unschedulable.
-        matches!(self, Self::Schedule { waits: true, .. })
     }
 
     fn is_conflict(&self) -> bool {
@@ -72,7 +82,12 @@ pub struct Shared {
     world: Arc<World>,
     /// Flags, gates, plugins.
     pub options: Options,
+    /// The same with plugins that are measured.
+    measured: Options,
     snapshot: RwLock<Snapshot>,
+    inflight: Arc<Inflight>,
+    latest: Latest,
+    metrics: Arc<Metrics>,
     gains: Mutex<relevance::Debounce>,
     events: Arc<Source>,
 }
@@ -85,9 +100,21 @@ impl std::fmt::Debug for Shared {
 
 /// Subscribes to the Clusters. Both kinds of binding are prepared with the result.
 pub fn shared(world: &Arc<World>, options: Options) -> Arc<Shared> {
+    let metrics = Arc::new(Metrics::default());
+    world
+        .metrics
+        .register(|registry| metrics.register(registry));
+    let inflight = Arc::new(Inflight::default());
+    if options.gates.scheduling_overcommit_protection {
+        inflight.subscribe(world);
+    }
     let shared = Arc::new(Shared {
         world: Arc::clone(world),
+        measured: metrics.measured(&options),
         options,
+        inflight,
+        latest: Latest::default(),
+        metrics,
         snapshot: RwLock::new(Snapshot::new(&[])),
         gains: Mutex::default(),
         events: Source::new(&world.recorder, "default-scheduler"),
@@ -119,21 +146,28 @@ pub fn prepare<B: Bindings>(shared: &Arc<Shared>, workers: usize) -> BoxFuture<'
 }
 
 async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Error> {
-    let Some(binding) = B::store(&shared.world).get(key) else {
+    let started = Instant::now();
+    let read = || {
+        B::store(&shared.world)
+            .get(key)
+            .filter(|binding| relevance::is_managed(&**binding, &shared.options.scheduler_name))
+    };
+    let Some(mut binding) = read() else {
         return Ok(Action::AwaitChange);
     };
-    if !relevance::is_managed(&*binding, &shared.options.scheduler_name) {
-        return Ok(Action::AwaitChange);
+    let turn = shared.inflight.turn(&*binding, &shared.options).await;
+    if turn.is_some() {
+        match read() {
+            Some(latest) => binding = latest,
+            None => return Ok(Action::AwaitChange),
+        }
     }
-    let decision = {
-        let snapshot = shared.snapshot.read();
-        decide(
-            &*binding,
-            &Inputs::new(&snapshot, &shared.options, jiff::Timestamp::now()),
-            &mut NoTrace,
-        )
-    };
+    let decision = shared.decide(&*binding);
+    if let Decision::Scheduled(outcome) = &decision {
+        shared.latest.remember(key, &binding, outcome);
+    }
     let latest = apply::<B>(shared, key, &binding, &decision).await;
+    drop(turn);
     let written = match &latest {
         Ok(_) => Ok(()),
         Err(error) if error.is_conflict() || error.is_not_found() => {
@@ -162,7 +196,37 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
         report.as_ref(),
     )
     .await?;
+    if let (Decision::Scheduled(outcome), Some(report)) = (&decision, &report) {
+        shared
+            .metrics
+            .attempted(outcome.trigger, report, started.elapsed());
+        if report.requeue != Requeue::No {
+            shared.metrics.incoming(Cause::ScheduleAttemptFailure);
+        }
+    }
     conclude(key, report)
+}
+
+impl Shared {
+    fn decide<B: Bindings>(&self, binding: &B) -> Decision {
+        let options = if self.metrics.samples() {
+            &self.measured
+        } else {
+            &self.options
+        };
+        let peers = inflight::peers(&self.world, binding, options);
+        let stopwatch = Stopwatch::new(&self.metrics);
+        let assumed = self.inflight.assumed.read();
+        let snapshot = self.snapshot.read();
+        let now = jiff::Timestamp::now();
+        let inputs = Inputs {
+            peers: peers.as_ref(),
+            assumed: Some(assumed.at(now)),
+            observer: Some(&stopwatch),
+            ..Inputs::new(&snapshot, options, now)
+        };
+        decide(binding, &inputs, &mut NoTrace)
+    }
 }
 
 /// Writes the result; returns the binding as it is now, if anything was written.
@@ -182,6 +246,7 @@ async fn apply<B: Bindings>(
     let api = B::api(&shared.world, key.namespace.as_deref());
     let reply = call(api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
     B::store(&shared.world).observe_reply(reply.clone());
+    shared.inflight.placed(binding, &reply, &shared.options);
     Ok(Some(Arc::new(reply)))
 }
 
@@ -228,11 +293,15 @@ async fn tell<B: Bindings>(
 
 fn conclude(key: &Key, report: Option<Report>) -> Result<Action, Error> {
     match report {
-        Some(report) if report.requeue != Requeue::No => Err(Error::Schedule {
+        // Clusters that gain room wake it earlier.
+        Some(report) if report.requeue == Requeue::Unschedulable => {
+            tracing::debug!(message = report.message, "Unschedulable, waiting for room");
+            Ok(Action::Requeue(UNSCHEDULABLE))
+        }
+        Some(report) if report.requeue == Requeue::Backoff => Err(Error::Schedule {
             binding: key.clone(),
             reason: report.reason,
             message: report.message,
-            waits: report.requeue == Requeue::Unschedulable,
         }),
         _ => Ok(Action::AwaitChange),
     }

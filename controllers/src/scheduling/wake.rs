@@ -8,7 +8,7 @@ use std::{
 use crds::{object::Key, work::Binding};
 use kube::ResourceExt;
 use runtime::{Change, Queue, queue::Priority};
-use scheduler::relevance::{self, BindingChange, ClusterChange};
+use scheduler::relevance::{self, BindingChange, Cause, ClusterChange};
 
 use super::Shared;
 use crate::world::{Bindings, World};
@@ -37,9 +37,13 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         let Some(shared) = weak.upgrade() else { return };
         let before = change.old().map(|old| &**old);
         let after = (!change.is_deletion()).then(|| &**change.object());
-        if let BindingChange::Enqueue(_) =
+        if after.is_none() {
+            shared.latest.forget(&Binding::key(&**change.object()));
+        }
+        if let BindingChange::Enqueue(cause) =
             relevance::on_binding(before, after, &shared.options.scheduler_name)
         {
+            shared.metrics.incoming(cause);
             let initial = matches!(change, Change::Added { initial: true, .. });
             to.add_with(
                 Binding::key(&**change.object()),
@@ -77,6 +81,7 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         for binding in B::store(&shared.world).list() {
             if relevance::concerns(&*binding, what, before, after, &shared.options) {
                 let key = Binding::key(&*binding);
+                shared.metrics.incoming(Cause::ClusterChanged);
                 if delay.is_zero() {
                     to.add_with(key, Priority::Low);
                 } else {
