@@ -4,7 +4,8 @@ mod kinds;
 mod wait;
 
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -29,6 +30,8 @@ pub const DEADLINE: Duration = Duration::from_secs(90);
 /// The clusters of a test binary. They end with it.
 pub struct Stage {
     pub bed: Bed,
+    /// Where the servers tell health, metrics and decisions.
+    address: SocketAddr,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -42,12 +45,20 @@ pub fn stage() -> &'static Stage {
             .enable_all()
             .build()
             .unwrap();
+        // The port is free again when the listener is dropped, and the system does not hand it out soon.
+        let address = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap();
         let bed = runtime.block_on(async {
             let bed = Bed::builder().members(3).nodes(2).start().await.unwrap();
-            serve(&bed);
+            serve(&bed, address);
             bed
         });
-        let stage = Stage { bed, runtime };
+        let stage = Stage {
+            bed,
+            address,
+            runtime,
+        };
         for member in ["member1", "member2", "member3"] {
             stage.join(member);
         }
@@ -56,16 +67,17 @@ pub fn stage() -> &'static Stage {
 }
 
 /// Starts the servers beside the clusters.
-fn serve(bed: &Bed) {
+fn serve(bed: &Bed, address: SocketAddr) {
     let kubeconfig = bed.control_plane().kubeconfig().display().to_string();
     // Thresholds are for flapping networks; here an outage is meant.
+    let address = address.to_string();
     let args = [
         "serve",
         "all",
         "--kubeconfig",
         &kubeconfig,
         "--health-probe-bind-address",
-        "0",
+        &address,
         "--cluster-status-update-frequency",
         "1s",
         "--cluster-failure-threshold",
@@ -107,6 +119,17 @@ impl Stage {
             .stdin(Stdio::null())
             .output()
             .unwrap()
+    }
+
+    /// The status code and text of a page of the servers.
+    pub fn page(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (code, body.to_owned())
     }
 
     /// Runs a future that has to outlive the test that asks for it, such as the start of a cluster.

@@ -14,6 +14,7 @@ mod stage;
 mod cluster_scoped;
 mod conflicts;
 mod drift;
+mod explain;
 mod lifecycle;
 mod overrides;
 mod placement;

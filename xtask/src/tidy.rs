@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "scheduler",
         ],
     ),
+    ("examples/scheduler-plugin", &["navarch", "scheduler"]),
     ("xtask", &[]),
 ];
 

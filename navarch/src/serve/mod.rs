@@ -1,5 +1,6 @@
 //! `navarch serve`: the server roles, alone or all in one process on shared stores.
 
+mod debug;
 mod options;
 mod process;
 
@@ -16,6 +17,7 @@ use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
 use kube::Client;
 use runtime::endpoints::{self, Readiness};
+use scheduler::plugins::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,9 @@ impl Component {
 }
 
 /// Runs the component until the process is told to stop.
-pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
+///
+/// `plugins` are those that the scheduler can run; a flag says which of them it does.
+pub(crate) fn run(args: ServeArgs, plugins: &Registry) -> anyhow::Result<()> {
     process::log(&args)?;
     let threads = std::thread::available_parallelism()
         .map_or(2, std::num::NonZero::get)
@@ -56,7 +60,7 @@ pub(crate) fn run(args: ServeArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let resolved = Resolved::from_args(args).await?;
+        let resolved = Resolved::from_args(args, plugins).await?;
         serve(resolved).await
     })
 }
@@ -72,13 +76,14 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
         reached = process::reach(&client, &url) => reached?,
     }
     let world = World::new(client, stop.clone());
+    let Prepared { roles, pages } = prepare(&world, &resolved);
     let readiness = Readiness::default();
     let served = resolved.address.map(|address| {
         endpoints::serve(
             address,
             readiness.clone(),
             world.metrics.clone(),
-            axum::Router::new(),
+            pages,
             stop.clone(),
         )
     });
@@ -89,7 +94,6 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
         }
     });
 
-    let roles = prepare(&world, &resolved);
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
         served = &mut endpoints => return served?.with_context(|| format!("serve health and metrics on {}", resolved.health_address())),
@@ -121,9 +125,16 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     Ok(())
 }
 
+struct Prepared {
+    roles: Vec<BoxFuture<'static, ()>>,
+    /// What the process serves besides health and metrics.
+    pages: axum::Router,
+}
+
 /// Subscribes every reconciler of the component, before the first object arrives.
-fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()>> {
+fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
     let mut roles = Vec::new();
+    let mut pages = axum::Router::new();
     let workers = &resolved.workers;
     if resolved.component.has_scheduler() {
         let shared = scheduling::shared(world, resolved.scheduler.clone());
@@ -135,6 +146,7 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()
             &shared,
             workers.scheduler,
         ));
+        pages = pages.merge(debug::scheduling(shared));
     }
     if resolved.component.has_controllers() {
         let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
@@ -159,7 +171,7 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()
         roles.push(cluster::prepare(world, resolved.cluster));
         roles.push(cluster_status::prepare(world, resolved.cluster_status));
     }
-    roles
+    Prepared { roles, pages }
 }
 
 /// Fills the stores; returns when nothing is missing from the picture that the first pass decides on.

@@ -10,6 +10,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use propagation::skip::{SkippedApis, SkippedNamespaces};
+use scheduler::{Gates, plugins::Registry};
 
 use super::Component;
 
@@ -103,6 +104,19 @@ pub(crate) struct ServeArgs {
         value_name = "LIST"
     )]
     pub(super) plugins: String,
+
+    /// Selected clusters that get no replicas stay targets.
+    #[arg(long)]
+    pub(super) enable_empty_workload_propagation: bool,
+
+    /// Feature gates, such as `WorkloadAffinity=true`; `AllAlpha` and `AllBeta` stand for those that are not named.
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "LIST"
+    )]
+    pub(super) feature_gates: Gates,
 }
 
 /// `10s`, `2m`, `1h30m`, `500ms`.
@@ -135,14 +149,13 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    pub(super) async fn from_args(args: ServeArgs) -> anyhow::Result<Self> {
+    pub(super) async fn from_args(args: ServeArgs, plugins: &Registry) -> anyhow::Result<Self> {
         let skipped_apis = SkippedApis::parse(&args.skipped_propagating_apis)
             .context("--skipped-propagating-apis")?;
         let skipped_namespaces = SkippedNamespaces::parse(&args.skipped_propagating_namespaces)
             .context("--skipped-propagating-namespaces")?;
-        let gates = scheduler::Gates::default();
-        let plugins = scheduler::plugins::Registry::builtin()
-            .enable(&args.plugins, &gates)
+        let plugins = plugins
+            .enable(&args.plugins, &args.feature_gates)
             .context("--plugins")?;
         Ok(Self {
             component: args.component,
@@ -155,7 +168,9 @@ impl Resolved {
             },
             scheduler: scheduler::Options {
                 scheduler_name: args.scheduler_name,
+                gates: args.feature_gates,
                 plugins,
+                empty_workload_propagation: args.enable_empty_workload_propagation,
                 ..scheduler::Options::default()
             },
             detector: detector::Options {
