@@ -1,9 +1,13 @@
-//! What is wrong with a customization: for admission, and for users who try their rules offline.
+//! What is wrong with a customization or a webhook configuration: for admission, and for users who try their rules offline.
+
+mod webhooks;
 
 use crds::config::{InterpreterOperation, ResourceInterpreterCustomization};
 
 use crate::layer::Target;
 use crate::lua::{Runtime, ScriptError, function_name};
+
+pub use webhooks::{FieldError, webhook_configuration};
 
 /// Something about a customization.
 #[derive(Debug, Clone, PartialEq, Eq)]
