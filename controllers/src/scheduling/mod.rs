@@ -12,7 +12,10 @@ mod metrics;
 mod wake;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -41,6 +44,8 @@ use crate::{
     write,
 };
 
+/// When a binding is looked at again whose clusters changed while it was decided that none fits.
+const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// After what time a binding is tried again for which there was no room.
 const UNSCHEDULABLE: Duration = Duration::from_mins(5);
 
@@ -85,6 +90,8 @@ pub struct Shared {
     /// The same with plugins that are measured.
     measured: Options,
     snapshot: RwLock<Snapshot>,
+    /// Counts the changes of the snapshot.
+    changes: AtomicU64,
     inflight: Arc<Inflight>,
     latest: Latest,
     metrics: Arc<Metrics>,
@@ -116,6 +123,7 @@ pub fn shared(world: &Arc<World>, options: Options) -> Arc<Shared> {
         latest: Latest::default(),
         metrics,
         snapshot: RwLock::new(Snapshot::new(&[])),
+        changes: AtomicU64::new(0),
         gains: Mutex::default(),
         events: Source::new(&world.recorder, "default-scheduler"),
     });
@@ -162,6 +170,7 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
             None => return Ok(Action::AwaitChange),
         }
     }
+    let seen = shared.changes.load(Ordering::Acquire);
     let decision = shared.decide(&*binding);
     if let Decision::Scheduled(outcome) = &decision {
         shared.latest.remember(key, &binding, outcome);
@@ -204,7 +213,7 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
             shared.metrics.incoming(Cause::ScheduleAttemptFailure);
         }
     }
-    conclude(key, report)
+    conclude(key, report, seen != shared.changes.load(Ordering::Acquire))
 }
 
 impl Shared {
@@ -291,8 +300,12 @@ async fn tell<B: Bindings>(
     Ok(())
 }
 
-fn conclude(key: &Key, report: Option<Report>) -> Result<Action, Error> {
+fn conclude(key: &Key, report: Option<Report>, is_outdated: bool) -> Result<Action, Error> {
     match report {
+        // Clusters that gain something wake bindings that say they wait. This one says so only now, and may have missed it.
+        Some(report) if !report.scheduled && report.requeue != Requeue::Backoff && is_outdated => {
+            Ok(Action::Requeue(SECOND_LOOK))
+        }
         // Clusters that gain room wake it earlier.
         Some(report) if report.requeue == Requeue::Unschedulable => {
             tracing::debug!(message = report.message, "Unschedulable, waiting for room");

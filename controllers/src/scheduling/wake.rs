@@ -1,11 +1,15 @@
 //! Which changes concern which bindings, and the snapshot of the clusters.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use crds::{object::Key, work::Binding};
+use crds::{
+    cluster::Cluster,
+    object::Key,
+    work::{Binding, ClusterResourceBinding, ResourceBinding},
+};
 use kube::ResourceExt;
 use runtime::{Change, Queue, queue::Priority};
 use scheduler::relevance::{self, BindingChange, Cause, ClusterChange};
@@ -19,13 +23,17 @@ pub(super) fn keep_snapshot(world: &Arc<World>, shared: &Arc<Shared>) {
     world.clusters.subscribe(move |change| {
         let Some(shared) = weak.upgrade() else { return };
         let mut snapshot = shared.snapshot.write();
+        shared.changes.fetch_add(1, Ordering::Release);
         match change {
             Change::Added { new, .. } | Change::Updated { new, .. } => {
                 snapshot.apply(Arc::clone(new));
             }
             Change::Deleted { old } => {
                 snapshot.remove(&old.name_any());
-                shared.gains.lock().remove(&old.name_any());
+                let mut gains = shared.gains.lock();
+                for kind in [ResourceBinding::KIND, ClusterResourceBinding::KIND] {
+                    gains.remove(&waiter(kind, &old.name_any()));
+                }
             }
         }
     });
@@ -65,29 +73,70 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         let Some(shared) = weak.upgrade() else { return };
         let (before, after) = (change.old().map(|old| &**old), &**change.object());
         let what = ClusterChange::between(before, after);
+        if what != ClusterChange::Gained || is_lasting_gain(before, after) {
+            wake_concerned::<B>(&shared, &to, what, before, after);
+            return;
+        }
         // Room comes and goes with every status report of a cluster; bindings that wait for it are looked at once in a while.
-        let delay = if what == ClusterChange::Gained {
-            match shared
-                .gains
-                .lock()
-                .offer(&after.name_any(), started.elapsed())
-            {
-                Some(delay) => delay,
-                None => return,
-            }
-        } else {
-            Duration::ZERO
-        };
-        for binding in B::store(&shared.world).list() {
-            if relevance::concerns(&*binding, what, before, after, &shared.options) {
-                let key = Binding::key(&*binding);
-                shared.metrics.incoming(Cause::ClusterChanged);
-                if delay.is_zero() {
-                    to.add_with(key, Priority::Low);
-                } else {
-                    to.add_after(key, delay);
-                }
+        let waiter = waiter(<B as Binding>::KIND, &after.name_any());
+        match shared.gains.lock().offer(&waiter, started.elapsed()) {
+            None => {}
+            Some(Duration::ZERO) => wake_concerned::<B>(&shared, &to, what, before, after),
+            Some(delay) => {
+                tokio::spawn(wake_later::<B>(
+                    weak.clone(),
+                    Arc::clone(&to),
+                    after.name_any(),
+                    delay,
+                ));
             }
         }
     });
+}
+
+/// Bindings of each kind wait for each cluster on their own.
+fn waiter(kind: &str, cluster: &str) -> String {
+    format!("{kind} {cluster}")
+}
+
+/// Whether the cluster turned ready or serves more kinds: rare, and nothing that goes again in a moment, unlike room.
+fn is_lasting_gain(before: Option<&Cluster>, after: &Cluster) -> bool {
+    let Some(before) = before else { return true };
+    let served = |cluster: &Cluster| {
+        let enablements = cluster.status.iter().flat_map(|it| &it.api_enablements);
+        enablements.map(|it| it.resources.len()).sum::<usize>()
+    };
+    after.is_ready() && !before.is_ready() || served(after) > served(before)
+}
+
+/// Wakes the bindings that wait when the time has come, as they and the cluster are then.
+async fn wake_later<B: Bindings>(
+    shared: Weak<Shared>,
+    queue: Arc<Queue<Key>>,
+    cluster: String,
+    delay: Duration,
+) {
+    tokio::time::sleep(delay).await;
+    let Some(shared) = shared.upgrade() else {
+        return;
+    };
+    if let Some(cluster) = shared.world.clusters.get(&Key::cluster_scoped(&cluster)) {
+        let now = Some(&*cluster);
+        wake_concerned::<B>(&shared, &queue, ClusterChange::Gained, now, &cluster);
+    }
+}
+
+fn wake_concerned<B: Bindings>(
+    shared: &Shared,
+    queue: &Queue<Key>,
+    what: ClusterChange,
+    before: Option<&Cluster>,
+    after: &Cluster,
+) {
+    for binding in B::store(&shared.world).list() {
+        if relevance::concerns(&*binding, what, before, after, &shared.options) {
+            shared.metrics.incoming(Cause::ClusterChanged);
+            queue.add_with(Binding::key(&*binding), Priority::Low);
+        }
+    }
 }
