@@ -1,8 +1,13 @@
-//! How a decision came about, asked of the running scheduler.
+//! How a decision came about: asked of the running scheduler, and decided again offline.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
-use crate::stage::{Scene, deployment, divided, policy};
+use crate::stage::{NAVARCH, Scene, deployment, divided, policy};
 
 #[tokio::test]
 async fn the_scheduler_tells_how_a_decision_came_about() {
@@ -53,4 +58,63 @@ async fn the_scheduler_tells_how_a_decision_came_about() {
     ] {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
+}
+
+/// What `navarch scheduler decide` answers to these lines: its exit code, results and notes.
+fn decide(args: &[&str], lines: &str) -> (Option<i32>, String, String) {
+    let mut child = Command::new(NAVARCH)
+        .args(["scheduler", "decide"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(lines.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn recorded_cases_are_decided_without_a_cluster() {
+    let cluster = |name: &str| {
+        let apis = json!([{ "groupVersion": "v1", "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] }]);
+        json!({ "metadata": { "name": name }, "spec": { "syncMode": "Push" }, "status": { "apiEnablements": apis } })
+    };
+    let case = |cluster_name: &str| {
+        let resource = json!({ "apiVersion": "v1", "kind": "ConfigMap", "name": "settings" });
+        let placement = json!({ "clusterAffinity": { "clusterNames": [cluster_name] } });
+        json!({
+            "clusters": [cluster("m1"), cluster("m2")],
+            "binding": { "metadata": { "name": "b" }, "spec": { "resource": resource, "placement": placement } },
+        })
+    };
+    let lines = format!("{}\n{}\n", case("m2"), case("m3"));
+    let (code, results, notes) = decide(&[], &lines);
+    assert_eq!(code, Some(0), "{notes}");
+    assert_eq!(
+        results,
+        "{\"clusters\":[{\"name\":\"m2\",\"replicas\":0}]}\n\
+         {\"error\":{\"reason\":\"NoClusterFit\",\"message\":\"0/2 clusters are available: \
+         2 cluster(s) did not match the placement cluster affinity constraint.\"}}\n"
+    );
+    assert!(notes.starts_with("2 cases in "), "{notes}");
+
+    let (code, results, notes) = decide(&["--plugins", "*,-ClusterAffinity", "--quiet"], &lines);
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(!results.contains("error"), "{results}");
+
+    let (code, results, notes) = decide(&["--explain", "--compat", "-q"], "{}\n");
+    assert_eq!(code, Some(1));
+    assert!(results.contains("line 1, column 2: missing field `clusters`"));
+    assert_eq!(notes, "error: 1 of 1 lines are no cases\n");
+    assert_eq!(decide(&["--compat=wings"], "").0, Some(1));
+    assert_eq!(decide(&["--feature-gates", "Wings=true"], "").0, Some(1));
 }

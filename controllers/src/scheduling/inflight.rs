@@ -137,3 +137,54 @@ pub(crate) fn group_values(binding: &ResourceBinding) -> Vec<String> {
     values.dedup();
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn binding(groups: &serde_json::Value, replicas: i32) -> ResourceBinding {
+        serde_json::from_value(json!({
+            "metadata": { "name": "db-statefulset", "namespace": "shop" },
+            "spec": {
+                "resource": { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db" },
+                "replicas": replicas,
+                "workloadAffinityGroups": groups,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn groups_are_those_of_the_namespace() {
+        let of = |groups| group_values(&binding(&groups, 1));
+        assert_eq!(of(json!(null)), [""; 0]);
+        assert_eq!(of(json!({ "affinityGroup": "" })), [""; 0]);
+        let both = json!({ "affinityGroup": "app=a", "antiAffinityGroup": "example.com/tier=b" });
+        assert_eq!(of(both), ["shop/app=a", "shop/example.com/tier=b"]);
+        let same = json!({ "affinityGroup": "app=a", "antiAffinityGroup": "app=a" });
+        assert_eq!(of(same), ["shop/app=a"]);
+    }
+
+    #[test]
+    fn decisions_that_depend_on_each_other_take_turns() {
+        let inflight = Inflight::default();
+        let waits = |binding: &ResourceBinding, options: &Options| {
+            let held = inflight.turn.try_lock().unwrap();
+            let waits = inflight.turn(binding, options).now_or_never().is_none();
+            drop(held);
+            waits
+        };
+        let grouped = binding(&json!({ "antiAffinityGroup": "app=a" }), 0);
+        let counted = binding(&json!(null), 3);
+        let mut options = Options::default();
+        assert!(!waits(&grouped, &options) && !waits(&counted, &options));
+        options.gates.workload_affinity = true;
+        assert!(waits(&grouped, &options) && !waits(&counted, &options));
+        options.gates.scheduling_overcommit_protection = true;
+        assert!(waits(&counted, &options));
+        assert!(inflight.turn(&grouped, &options).now_or_never().is_some());
+    }
+}
