@@ -68,6 +68,8 @@ pub(crate) struct Source<'a> {
     pub(crate) target: Gvk,
     pub(crate) operation: InterpreterOperation,
     pub(crate) script: &'a str,
+    /// The script, when it has been parsed already.
+    pub(crate) parsed: Option<Arc<Script>>,
 }
 
 impl Customizations {
@@ -94,6 +96,7 @@ impl Customizations {
                         target: Gvk::new(target.group, target.version, target.kind),
                         operation,
                         script: spec.customizations.script(operation)?,
+                        parsed: None,
                     })
                 })
         });
@@ -115,13 +118,18 @@ impl Customizations {
                 target,
                 operation,
                 script,
+                parsed,
             } = source;
-            let parsed = match scripts
-                .get(script)
-                .or_else(|| previous?.scripts.get(script))
-            {
-                Some(parsed) => parsed.clone(),
-                None => Script::parse(script).map(Arc::new),
+            let known = || {
+                scripts
+                    .get(script)
+                    .or_else(|| previous?.scripts.get(script))
+            };
+            let parsed = match parsed {
+                Some(parsed) => Ok(parsed),
+                None => known()
+                    .cloned()
+                    .unwrap_or_else(|| Script::parse(script).map(Arc::new)),
             };
             scripts.insert(script.to_owned(), parsed.clone());
             notes.extend(note_on(customization, operation, &parsed));

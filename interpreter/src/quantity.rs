@@ -68,6 +68,11 @@ impl Quantity {
         }
     }
 
+    /// Whether the text is a quantity.
+    pub fn is_valid(text: &str) -> bool {
+        split(text).is_some()
+    }
+
     /// Reads a JSON string or number, as the API server does.
     pub fn from_json(value: &Value) -> Result<Self, ParseError> {
         match value {
@@ -186,7 +191,18 @@ impl TryFrom<&k8s_openapi::apimachinery::pkg::api::resource::Quantity> for Quant
     }
 }
 
-fn parse(text: &str) -> Option<Quantity> {
+/// The parts of a quantity's text.
+struct Parts<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    format: Format,
+    /// The factor of the suffix is `base ^ exponent`.
+    base: u32,
+    exponent: i64,
+}
+
+fn split(text: &str) -> Option<Parts<'_>> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -202,14 +218,31 @@ fn parse(text: &str) -> Option<Quantity> {
         return None;
     }
     let (format, base, exponent) = suffix_of(suffix)?;
-    let magnitude = scale(whole.trim_start_matches('0'), fraction, base, exponent).min(MAX);
-    let format = match format {
+    Some(Parts {
+        negative,
+        whole,
+        fraction,
+        format,
+        base,
+        exponent,
+    })
+}
+
+fn parse(text: &str) -> Option<Quantity> {
+    let parts = split(text)?;
+    let whole = parts.whole.trim_start_matches('0');
+    let magnitude = scale(whole, parts.fraction, parts.base, parts.exponent).min(MAX);
+    let format = match parts.format {
         // A fraction of one unit would lose digits in a binary spelling.
         Format::Binary if magnitude < NANOS => Format::Decimal,
         other => other,
     };
     Some(Quantity {
-        nanos: if negative { -magnitude } else { magnitude },
+        nanos: if parts.negative {
+            -magnitude
+        } else {
+            magnitude
+        },
         format,
     })
 }
@@ -252,6 +285,9 @@ fn scale(whole: &str, fraction: &str, base: u32, exponent: i64) -> i128 {
     };
     if digits().all(|digit| digit == 0) {
         return 0;
+    }
+    if let Some(value) = scale_short(whole, fraction, base, exponent) {
+        return value;
     }
     let fraction_len = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
     let whole_len = i64::try_from(whole.len()).unwrap_or(i64::MAX);
@@ -317,6 +353,27 @@ fn scale(whole: &str, fraction: &str, base: u32, exponent: i64) -> i128 {
     above
         .saturating_add(carried)
         .saturating_add(i128::from(dropped || rest))
+}
+
+/// The same for few digits and small exponents, which is what objects hold: one multiplication, exactly.
+fn scale_short(whole: &str, fraction: &str, base: u32, exponent: i64) -> Option<i128> {
+    if whole.len() + fraction.len() > 15 || (base == 2 && exponent > 50) {
+        return None;
+    }
+    let digits = whole.bytes().chain(fraction.bytes());
+    let value = digits.fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+    let decimal_exponent = if base == 10 { exponent } else { 0 };
+    let place = decimal_exponent.checked_add(9)? - i64::try_from(fraction.len()).ok()?;
+    if !(0..=18).contains(&place) {
+        return None;
+    }
+    let power = 10_i128.pow(u32::try_from(place).ok()?);
+    let product = i128::from(value) * power;
+    Some(if base == 2 {
+        product.saturating_mul(1_i128 << exponent)
+    } else {
+        product
+    })
 }
 
 /// `value * factor / divisor` for `value < divisor <= 10^20` and a power of two, and whether a rest remains.

@@ -1,4 +1,4 @@
--- What the rules of several kinds share. Stands in front of each kind's own rules.
+-- What the rules of all kinds share. Stands in front of each kind's own rules.
 --
 -- `compat` is true when answers have to be those of Karmada v1.18, also where ours are better.
 
@@ -221,6 +221,16 @@ local function omit(value)
   return map
 end
 
+-- The element that ranks highest, the first of equals. Those without a rank count as 0.
+local function highest(list, ranks, key)
+  local found, best
+  for _, element in ipairs(list) do
+    local rank = ranks[element[key]] or 0
+    if best == nil or rank > best then found, best = element, rank end
+  end
+  return found
+end
+
 -- Health -------------------------------------------------------------------------------------------------------------------
 
 -- A missing counter is 0; the reference fails on it.
@@ -279,176 +289,5 @@ end
 
 local function refer_all(references, others)
   for _, other in each(others) do refer(references, other.kind, other.namespace, other.name) end
-end
-
--- Flux ---------------------------------------------------------------------------------------------------------------------
-
-local function retain_suspension(desired, observed)
-  local suspend = at(observed, "spec", "suspend")
-  if suspend ~= nil then
-    if not compat then desired.spec = desired.spec or {} end
-    desired.spec.suspend = suspend
-  end
-  return desired
-end
-
--- Conditions, texts with the values that they start from, and the artifact of a source.
-local function aggregate_flux(object, items, texts, has_artifact)
-  aggregate_generation(object, items)
-  local status = object.status
-  status.conditions = merged_conditions(items)
-  for field, start in pairs(texts) do
-    if items == nil then
-      status[field] = ""
-    else
-      status[field] = last_text(items, field, start or nil)
-    end
-  end
-  if has_artifact then status.artifact = last(items, "artifact") end
-  return object
-end
-
--- A Secret that a field names; a field without a name is left out, and fails in the reference.
-local function refer_secret(references, object, ...)
-  local reference = at(object, "spec", ...)
-  if reference == nil then return end
-  if reference.name == nil and compat then error("a secretRef has no name") end
-  if nonempty(reference.name) ~= nil then refer(references, "Secret", object.metadata.namespace, reference.name) end
-end
-
-local function refer_account(references, object)
-  local name = nonempty(at(object, "spec", "serviceAccountName"))
-  if name ~= nil then refer(references, "ServiceAccount", object.metadata.namespace, name) end
-end
-
--- Jobs of machine learning -------------------------------------------------------------------------------------------------
-
--- Sums of a job's replica statuses by replica type.
-local function replica_statuses(items, types)
-  local sums = {}
-  for _, status in ipairs(statuses(items)) do
-    for kind, counts in pairs(status.replicaStatuses or {}) do
-      if types == nil or types[kind] then
-        sums[kind] = sums[kind] or {active = 0, failed = 0, succeeded = 0}
-        for _, field in ipairs({"active", "failed", "succeeded"}) do
-          sums[kind][field] = sums[kind][field] + (counts[field] or 0)
-        end
-      end
-    end
-  end
-  return sums
-end
-
-local function set_of(list)
-  local set = {}
-  for _, element in ipairs(list) do set[element] = true end
-  return set
-end
-
-local function replica_components(specs, types)
-  local components = {}
-  for _, kind in ipairs(types) do
-    local replica = at(specs, kind)
-    if replica ~= nil then
-      components[#components + 1] = {
-        name = string.lower(kind),
-        replicas = number(replica.replicas) or 1,
-        replicaRequirements = replica.template ~= nil and kube.accuratePodRequirements(replica.template) or nil,
-      }
-    end
-  end
-  return components
-end
-
-local function replica_dependencies(specs, types, namespace)
-  local references = {}
-  for _, kind in ipairs(types) do
-    local template = at(specs, kind, "template")
-    if template ~= nil then refer_all(references, pod_dependencies(template, namespace)) end
-  end
-  return references
-end
-
-local function has_not_failed(observed)
-  local conditions = at(observed, "status", "conditions")
-  return conditions ~= nil and not is_true(conditions, "Failed")
-end
-
--- Start and reconcile times and replica counts, which jobs of all kinds have.
-local function aggregate_job(status, items, types)
-  status.startTime = earliest(items, "startTime")
-  status.lastReconcileTime = latest(items, "lastReconcileTime")
-  status.replicaStatuses = replica_statuses(items, set_of(types))
-end
-
-local function clear_job(object)
-  object.status = object.status or {}
-  for _, field in ipairs({"startTime", "completionTime", "replicaStatuses", "conditions"}) do object.status[field] = nil end
-  return object
-end
-
--- Ray ----------------------------------------------------------------------------------------------------------------------
-
-local function ray_components(cluster)
-  local components = {}
-  if cluster == nil then return components end
-  local head = at(cluster, "headGroupSpec", "template")
-  if head ~= nil then
-    components[1] = {name = "ray-head", replicas = 1, replicaRequirements = kube.accuratePodRequirements(head)}
-  end
-  for i, group in each(cluster.workerGroupSpecs) do
-    components[#components + 1] = {
-      name = nonempty(group.groupName) or ("worker-" .. i),
-      replicas = group.replicas or 0,
-      replicaRequirements = group.template ~= nil and kube.accuratePodRequirements(group.template) or nil,
-    }
-  end
-  return components
-end
-
--- What init and regular containers of the templates need.
-local function ray_dependencies(cluster, namespace, submitter)
-  local references = {}
-  local function add(template)
-    if template == nil then return end
-    if template.spec ~= nil then template.spec.ephemeralContainers = nil end
-    refer_all(references, pod_dependencies(template, namespace))
-  end
-  add(at(cluster, "headGroupSpec", "template"))
-  for _, group in each(at(cluster, "workerGroupSpecs")) do add(group.template) end
-  add(submitter)
-  return references
-end
-
--- One condition of each type: the one that is worst. The reference keeps all, so that types repeat.
-local function ray_conditions(items)
-  local all = concatenated(items, "conditions")
-  if compat then return all end
-  local function badness(condition)
-    local bad = string.match(condition.type or "", "Failure$") and "True" or "False"
-    if condition.status == bad then return 2 end
-    return condition.status == "Unknown" and 1 or 0
-  end
-  local conditions, position = {}, {}
-  for _, condition in ipairs(all) do
-    local place = position[condition.type]
-    if place == nil then
-      conditions[#conditions + 1] = condition
-      position[condition.type] = #conditions
-    elseif badness(condition) > badness(conditions[place]) then
-      conditions[place] = condition
-    end
-  end
-  return conditions
-end
-
--- The element that ranks highest, the first of equals. Those without a rank count as 0.
-local function highest(list, ranks, key)
-  local found, best
-  for _, element in ipairs(list) do
-    local rank = ranks[element[key]] or 0
-    if best == nil or rank > best then found, best = element, rank end
-  end
-  return found
 end
 

@@ -1,14 +1,14 @@
 //! JSON to Lua and back.
 //!
-//! An empty table of Lua can be an empty object or an empty list. Tables that come from JSON are marked with a hidden
-//! metatable, so that what a script does not touch comes back as it was. A table that a script made and left empty has no
+//! An empty table of Lua can be an empty object or an empty list. Empty tables that come from JSON are marked with a hidden
+//! metatable, so that what a script does not touch comes back as it was. A table that a script made or emptied has no
 //! mark: it becomes what the reference objects have at its path, and is dropped when they have nothing empty there.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::c_void;
 
-use mlua::{Lua, Table, Value as LuaValue};
+use mlua::{IntoLua, Lua, Table, Value as LuaValue};
 use serde_json::{Map, Number, Value};
 
 /// Nesting of a result.
@@ -18,7 +18,7 @@ const MAX_SIZE: usize = 16 << 20;
 /// What a value costs beside its text.
 const NODE_SIZE: usize = 16;
 
-/// Metatables of tables that come from JSON.
+/// Metatables of empty tables that come from JSON.
 #[derive(Debug, Clone)]
 pub(super) struct Marks {
     object: Table,
@@ -39,29 +39,51 @@ pub(super) fn to_lua(lua: &Lua, value: &Value, marks: Option<&Marks>) -> mlua::R
     Ok(match value {
         Value::Null => LuaValue::Nil,
         Value::Bool(value) => LuaValue::Boolean(*value),
-        Value::Number(number) => LuaValue::Number(number.as_f64().unwrap_or_default()),
+        Value::Number(number) => LuaValue::Number(float(number)),
         Value::String(text) => LuaValue::String(lua.create_string(text)?),
         Value::Array(list) => {
             let table = lua.create_table_with_capacity(list.len(), 0)?;
-            for (at, item) in list.iter().filter(|item| !item.is_null()).enumerate() {
-                table.raw_set(at + 1, to_lua(lua, item, marks)?)?;
+            let items = list.iter().filter(|item| !item.is_null());
+            for (at, item) in items.enumerate() {
+                set(lua, &table, at + 1, item, marks)?;
             }
-            if let Some(marks) = marks {
+            if let (true, Some(marks)) = (list.is_empty(), marks) {
                 table.set_metatable(Some(marks.list.clone()))?;
             }
             LuaValue::Table(table)
         }
         Value::Object(map) => {
             let table = lua.create_table_with_capacity(0, map.len())?;
-            for (key, member) in map.iter().filter(|(_, member)| !member.is_null()) {
-                table.raw_set(key.as_str(), to_lua(lua, member, marks)?)?;
+            for (key, member) in map {
+                set(lua, &table, key.as_str(), member, marks)?;
             }
-            if let Some(marks) = marks {
+            if let (true, Some(marks)) = (map.is_empty(), marks) {
                 table.set_metatable(Some(marks.object.clone()))?;
             }
             LuaValue::Table(table)
         }
     })
+}
+
+/// Sets a member. Values without parts go straight into the table, which saves the engine a handle for each.
+fn set(
+    lua: &Lua,
+    table: &Table,
+    key: impl IntoLua,
+    value: &Value,
+    marks: Option<&Marks>,
+) -> mlua::Result<()> {
+    match value {
+        Value::Null => Ok(()),
+        Value::Bool(value) => table.raw_set(key, *value),
+        Value::Number(number) => table.raw_set(key, float(number)),
+        Value::String(text) => table.raw_set(key, text.as_str()),
+        Value::Array(_) | Value::Object(_) => table.raw_set(key, to_lua(lua, value, marks)?),
+    }
+}
+
+fn float(number: &Number) -> f64 {
+    number.as_f64().unwrap_or_default()
 }
 
 /// What an empty table at the root is.

@@ -179,6 +179,8 @@ fn describe(value: &mlua::Value) -> String {
 pub struct Script {
     text: String,
     functions: BTreeSet<String>,
+    /// Its top level is run once in a state, not at every call: for our own scripts, which change no global later.
+    keeps_globals: bool,
 }
 
 impl Script {
@@ -188,7 +190,13 @@ impl Script {
         Ok(Self {
             text: translated.text,
             functions: translated.functions,
+            keeps_globals: false,
         })
+    }
+
+    pub(crate) fn keeping_globals(mut self) -> Self {
+        self.keeps_globals = true;
+        self
     }
 
     /// Whether the script defines that global function at its top level. A script can also define it otherwise.

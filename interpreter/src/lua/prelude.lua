@@ -445,11 +445,21 @@ end
 
 local over_base = {__index = base}
 
-local function run_unprotected(main, name, ...)
+-- Globals of scripts that are run once and called often, by mode. Only the built-in ones are: they leave nothing behind.
+local kept = {[true] = setmetatable({}, {__mode = "k"}), [false] = setmetatable({}, {__mode = "k"})}
+
+local function globals_of(main, keeps)
+  local known = keeps and kept[navarch.compat][main]
+  if known then return known end
   local globals = setmetatable({}, over_base)
   rawset(globals, "_G", globals)
   main(globals, text, set, new)
-  local f = rawget(globals, name)
+  if keeps then kept[navarch.compat][main] = globals end
+  return globals
+end
+
+local function run_unprotected(main, keeps, name, ...)
+  local f = rawget(globals_of(main, keeps), name)
   if f == nil then error("not found function " .. name, 0) end
   if type(f) ~= "function" then error(name .. " is a " .. type(f) .. ", not a function", 0) end
   return f(...)
@@ -461,11 +471,11 @@ local function returned(ok, ...)
 end
 
 -- Runs a script, and a function that it has defined. Errors become text that begins with the line of the script.
-local function run(main, name, ...)
+local function run(main, keeps, name, ...)
   order = {}
   walked_table, walked_keys = nil, nil
   navarch.compat = host.is_compat()
-  return returned(xpcall(run_unprotected, host.explain, main, name, ...))
+  return returned(xpcall(run_unprotected, host.explain, main, keeps, name, ...))
 end
 
 -- Lets go of what the last run has left.

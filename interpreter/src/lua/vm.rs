@@ -121,6 +121,7 @@ impl Vm {
                 .create_string(function)
                 .map_err(|error| ScriptError::from_engine(&error))?;
             all.push_front(mlua::Value::String(name));
+            all.push_front(mlua::Value::Boolean(script.keeps_globals));
             all.push_front(mlua::Value::Function(main));
             let limit = self.lua.used_memory().saturating_add(limits.memory);
             let set_limit = |limit| {

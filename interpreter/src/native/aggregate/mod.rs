@@ -94,12 +94,13 @@ pub(super) fn aggregate(
         all: items.unwrap_or_default(),
     };
     check_statuses(kind, items)?;
+    if has_generations(kind) {
+        aggregate_workload(kind, &mut template, items, context);
+        return Ok(template);
+    }
     let null = Value::Null;
     let old = set(&template, &["status"]).unwrap_or(&null);
     let new = match kind {
-        Kind::Deployment | Kind::ReplicaSet | Kind::DaemonSet | Kind::StatefulSet => {
-            Some(workload(kind, &template, items, context))
-        }
         Kind::Service => Some(load_balancer::of_service(old, items, context.options)),
         Kind::Ingress => Some(load_balancer::of_ingress(items)),
         Kind::Job => job::aggregate(old, items, context),
@@ -120,7 +121,13 @@ pub(super) fn aggregate(
             }
             Some(status)
         }
-        Kind::Secret | Kind::ServiceAccount | Kind::ServiceImport => None,
+        Kind::Deployment
+        | Kind::ReplicaSet
+        | Kind::DaemonSet
+        | Kind::StatefulSet
+        | Kind::Secret
+        | Kind::ServiceAccount
+        | Kind::ServiceImport => None,
     };
     if let Some(new) = new
         .map(Value::Object)
@@ -177,13 +184,9 @@ fn has_generations(kind: Kind) -> bool {
     )
 }
 
-/// Sums over the old status, and the observed generation once every cluster has seen the template as it is.
-fn workload(
-    kind: Kind,
-    template: &Value,
-    items: Items<'_>,
-    context: &Context<'_>,
-) -> Map<String, Value> {
+/// Sums over the old status, and the observed generation once every cluster has seen the template as it is. What the
+/// template has beside these stays where it is.
+fn aggregate_workload(kind: Kind, template: &mut Value, items: Items<'_>, context: &Context<'_>) {
     let generation = integer(template, &["metadata", "generation"]);
     let is_current = |status: &Value| {
         let of_member = integer(status, &["generation"]);
@@ -200,25 +203,38 @@ fn workload(
         .collected()
         .filter(|(_, status)| is_current(status))
         .count();
-    let mut status = sums(kind, items, old_status(template));
+    let old = |field: &str| integer(template, &["status", field]);
+    let mut sums: Vec<(Counter, i64)> = counters_of(kind)
+        .iter()
+        .map(|counter| (*counter, items.sum(counter.name)))
+        .collect();
     if current == items.len() {
-        write(
-            &mut status,
+        sums.push((
             Counter {
                 name: "observedGeneration",
                 always: false,
             },
             generation,
-        );
+        ));
     }
-    status
-}
-
-fn old_status(template: &Value) -> Map<String, Value> {
-    set(template, &["status"])
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default()
+    if sums.iter().all(|(counter, sum)| old(counter.name) == *sum) {
+        return;
+    }
+    if !template["status"].is_object() {
+        template["status"] = Value::Object(Map::new());
+    }
+    if let Some(status) = template["status"].as_object_mut() {
+        for (counter, sum) in sums {
+            write(status, counter, sum);
+        }
+        // An observed generation that was kept is written like one that was set.
+        if status
+            .get("observedGeneration")
+            .is_some_and(|it| it.as_i64() == Some(0) || it.is_null())
+        {
+            status.remove("observedGeneration");
+        }
+    }
 }
 
 fn sums(kind: Kind, items: Items<'_>, mut status: Map<String, Value>) -> Map<String, Value> {
