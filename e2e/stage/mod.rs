@@ -78,6 +78,7 @@ fn serve(bed: &Bed, address: SocketAddr) {
         &kubeconfig,
         "--health-probe-bind-address",
         &address,
+        "--enable-debug",
         "--cluster-status-update-frequency",
         "1s",
         "--cluster-failure-threshold",

@@ -169,8 +169,10 @@ async fn create(client: &Client, report: &Report) -> Result<Written, ApiError> {
         .filter(|namespace| !namespace.is_empty())
         .unwrap_or_else(|| "default".into());
     let object = report.about.name.clone().unwrap_or_default();
+    // Names have 253 characters, and what makes this one unique takes up to 25.
+    let stem = &object[..object.floor_char_boundary(220)];
     let name = format!(
-        "{object}.{:x}{:08x}",
+        "{stem}.{:x}{:08x}",
         now.as_microsecond(),
         rand::random::<u32>()
     );

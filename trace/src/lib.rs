@@ -5,7 +5,7 @@
 //! nothing: the item is built inside a closure that is never called. `why` and `plan` pass a [`Recorder`].
 //!
 //! ```
-//! use trace::{NoTrace, Recorder, Sink};
+//! use navarch_trace::{NoTrace, Recorder, Sink};
 //!
 //! #[derive(Debug, PartialEq)]
 //! enum Item {

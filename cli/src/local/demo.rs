@@ -74,22 +74,22 @@ pub(super) async fn run(dir: &Path, args: &UpArgs, setup: &Setup<'_>) -> Result<
     ))?;
     print(&table)?;
     if !setup.quiet {
-        eprint!("{}", what_next(dir));
+        eprint!("{}", what_next(dir, &setup.command()));
     }
     Ok(())
 }
 
-fn what_next(dir: &Path) -> String {
+fn what_next(dir: &Path, navarch: &str) -> String {
     format!(
         "
-try:  export KUBECONFIG={}
+try:  export KUBECONFIG={kubeconfig}
       kubectl get deploy,rb,work -A                    what the control plane made of it
       kubectl scale deploy web --replicas 12           then: kubectl --context member3 get deploy web
       kubectl edit propagationpolicy web               other weights, other clusters
-      navarch local stop member2                       an outage; start ends it
-      navarch local down                               when you have seen enough
+      {navarch} local stop member2                       an outage; start ends it
+      {navarch} local down                               when you have seen enough
 ",
-        kubeconfig_path(dir, "all").display()
+        kubeconfig = kubeconfig_path(dir, "all").display()
     )
 }
 

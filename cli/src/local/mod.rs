@@ -93,6 +93,19 @@ pub struct Setup<'a> {
     pub quiet: bool,
 }
 
+impl Setup<'_> {
+    /// How the user calls this program: by its name where the shell finds it, by its path after `cargo demo`.
+    fn command(&self) -> String {
+        let name = self.executable.file_name().unwrap_or_default();
+        let path = env::var_os("PATH").unwrap_or_default();
+        if env::split_paths(&path).any(|folder| folder.join(name).is_file()) {
+            name.to_string_lossy().into_owned()
+        } else {
+            self.executable.display().to_string()
+        }
+    }
+}
+
 /// Runs a command of `navarch local`.
 pub async fn run(args: LocalArgs, setup: &Setup<'_>) -> Result<(), Error> {
     let dir = args

@@ -115,6 +115,9 @@ fn serve(bed: &Bed, setup: &Setup<'_>) -> Result<(), Error> {
         "all",
         "--kubeconfig",
         &kubeconfig.to_string_lossy(),
+        // Loopback only, and several instances side by side: nobody asks this process for its health.
+        "--health-probe-bind-address",
+        "0",
     ]
     .map(str::to_owned);
     Ok(bed.run(SERVE, &setup.executable, args.to_vec(), None)?)

@@ -45,8 +45,8 @@ pub(super) async fn remove(
             }
         }
         // A cluster that leaves the fleet and does not answer keeps its objects; leaving must not hang on it.
-        _ if leaving => {}
-        // Its readiness wakes its Works.
+        _ if leaving && !is_ready(cluster) => {}
+        // Its readiness, or its connection, wakes its Works.
         _ => return Ok(Action::AwaitChange),
     }
     write::remove_finalizer(

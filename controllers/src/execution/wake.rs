@@ -39,7 +39,10 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
 
     let to = Arc::clone(lanes);
     world.members.on_object(move |cluster, _, change| {
-        if let Some(key) = work_of(cluster, change.object()) {
+        // Whoever takes the back reference off an object does not hide it from us: it still had it before.
+        let key = work_of(cluster, change.object())
+            .or_else(|| change.old().and_then(|old| work_of(cluster, old)));
+        if let Some(key) = key {
             let queue = to.of(&key);
             match change {
                 // The first list is covered by the hook below, which follows it.

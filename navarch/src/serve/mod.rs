@@ -146,7 +146,9 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
             &shared,
             workers.scheduler,
         ));
-        pages = pages.merge(debug::scheduling(shared));
+        if resolved.debug {
+            pages = pages.merge(debug::scheduling(shared));
+        }
     }
     if resolved.component.has_controllers() {
         let (handle, detecting) = detector::prepare(world, resolved.detector.clone());

@@ -52,6 +52,11 @@ pub(crate) struct ServeArgs {
     )]
     pub(super) health_probe_bind_address: String,
 
+    /// Serve what the process knows of its decisions under `/debug` on the same address. It has no authentication and shows
+    /// names of clusters and objects.
+    #[arg(long)]
+    pub(super) enable_debug: bool,
+
     /// APIs whose objects stay in the control plane: `group`, `group/version`, `group/version/Kind,Kind`, separated by `;`.
     #[arg(long, default_value = "", value_name = "APIS")]
     pub(super) skipped_propagating_apis: String,
@@ -138,6 +143,7 @@ pub(super) struct Resolved {
     pub(super) component: Component,
     pub(super) control_plane: Config,
     pub(super) address: Option<SocketAddr>,
+    pub(super) debug: bool,
     pub(super) workers: Workers,
     pub(super) scheduler: scheduler::Options,
     pub(super) detector: detector::Options,
@@ -161,6 +167,7 @@ impl Resolved {
             component: args.component,
             control_plane: control_plane(args.kubeconfig, args.context).await?,
             address: address(&args.health_probe_bind_address)?,
+            debug: args.enable_debug,
             workers: Workers {
                 scheduler: 4,
                 bindings: args.concurrent_resourcebinding_syncs,

@@ -56,10 +56,19 @@ fn decide(work: &Key, observed: Option<&Value>) -> DeletePlan {
             reason: "the object is not managed by the control plane".to_owned(),
         };
     }
-    if let Some(holder) = holder(observed).filter(|holder| holder != work) {
-        return DeletePlan::Leave {
-            reason: format!("the object belongs to work {holder}"),
-        };
+    match holder(observed) {
+        Some(holder) if holder == *work => {}
+        Some(holder) => {
+            return DeletePlan::Leave {
+                reason: format!("the object belongs to work {holder}"),
+            };
+        }
+        // Marked as ours, but by whom is unknown: perhaps another control plane.
+        None => {
+            return DeletePlan::Leave {
+                reason: "the object names no work that it belongs to".to_owned(),
+            };
+        }
     }
     DeletePlan::Delete {
         uid: object::uid(observed).map(ToOwned::to_owned),
