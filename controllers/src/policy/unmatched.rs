@@ -13,7 +13,7 @@ pub(super) const UNKNOWN_KIND: &str = "UnknownKind";
 /// Policies and their templates are often applied together; only what is missing after this time is worth a word.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Older policies were told about when they were young, perhaps by an earlier process: a restart repeats nothing.
-const CHILDHOOD: Duration = Duration::from_mins(5);
+const CHILDHOOD: Duration = Duration::from_secs(15);
 
 /// When to speak of a policy without templates, by its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +123,8 @@ mod tests {
             (0, When::After(PATIENCE)),
             (9, When::After(Duration::from_secs(1))),
             (10, When::Now),
-            (299, When::Now),
-            (300, When::Never),
+            (14, When::Now),
+            (15, When::Never),
         ] {
             assert_eq!(when(Duration::from_secs(age)), expected, "{age} s");
         }
