@@ -100,8 +100,9 @@ impl Kind {
             Self::PodDisruptionBudget => Some(TypeName::PodDisruptionBudget),
             Self::ReplicaSet => Some(TypeName::ReplicaSet),
             Self::Service => Some(TypeName::Service),
+            Self::ServiceImport => Some(TypeName::ServiceImport),
             Self::StatefulSet => Some(TypeName::StatefulSet),
-            Self::Secret | Self::ServiceAccount | Self::ServiceImport => None,
+            Self::Secret | Self::ServiceAccount => None,
         }
     }
 

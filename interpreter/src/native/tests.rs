@@ -537,3 +537,18 @@ fn service_import_names_are_limited_by_the_label() {
         .expect_err("too long");
     assert!(error.to_string().contains("is no label value"), "{error}");
 }
+
+#[test]
+fn service_imports_are_checked_against_their_type() {
+    let spec = json!({"spec": {"type": "ClusterSetIP", "ports": [{"port": "http"}]}});
+    let import = object("multicluster.x-k8s.io/v1alpha1", "ServiceImport", spec);
+    let error = interpreter(false)
+        .dependencies(&import)
+        .expect_err("a port is a number");
+    assert!(
+        error
+            .to_string()
+            .ends_with("decode spec.ports[0].port: expected an integer, found a string"),
+        "{error}"
+    );
+}

@@ -6,7 +6,7 @@
 //! same answer by walking the JSON tree beside a table of field types, which costs no allocation.
 //!
 //! `types.txt` is that table: a line without indent names a type, the lines under it are its fields. It is generated
-//! from `k8s-openapi`, and a test fails when the two differ.
+//! from `k8s-openapi`, and a test fails when the two differ. `multicluster.txt` adds the types of another project.
 
 mod types;
 
@@ -20,6 +20,8 @@ use crate::rfc3339;
 pub(crate) use types::TypeName;
 
 const TABLE: &str = include_str!("types.txt");
+/// Types that are not Kubernetes' own, in the same form, written by hand.
+const MULTICLUSTER: &str = include_str!("multicluster.txt");
 
 /// Where an object does not fit its type, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +72,8 @@ impl Fields {
         let candidates = self.fields.get(first..)?.iter().zip(&self.heads[first..]);
         let mut candidates = candidates.take_while(|(_, head)| **head == wanted);
         candidates
-            .find(|(field, _)| field.0 == name)
+            // Equal heads are equal names where a head holds the whole name.
+            .find(|(field, _)| field.0.len() == name.len() && (name.len() <= 8 || field.0 == name))
             .map(|(field, _)| *field)
     }
 }
@@ -101,11 +104,12 @@ pub(crate) fn check(type_name: TypeName, object: &Value) -> Result<(), Mismatch>
 impl Table {
     fn loaded() -> &'static Self {
         static LOADED: OnceLock<Table> = OnceLock::new();
-        LOADED.get_or_init(|| Self::parse(TABLE))
+        LOADED.get_or_init(|| Self::parse(&[TABLE, MULTICLUSTER]))
     }
 
-    fn parse(text: &'static str) -> Self {
-        let names = text.lines().filter(|line| !line.starts_with(' '));
+    fn parse(texts: &[&'static str]) -> Self {
+        let lines = || texts.iter().flat_map(|text| text.lines());
+        let names = lines().filter(|line| !line.starts_with(' '));
         let index: HashMap<_, _> = names
             .enumerate()
             .map(|(index, name)| (name, index))
@@ -115,7 +119,7 @@ impl Table {
             shapes: Vec::new(),
             index,
         };
-        for line in text.lines() {
+        for line in lines() {
             let Some(field) = line.strip_prefix(' ') else {
                 table.types.push(Fields::default());
                 continue;
