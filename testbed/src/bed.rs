@@ -15,6 +15,7 @@ use crate::components::{self, Settings};
 use crate::context::Context;
 use crate::folder::{Folder, Role, State};
 use crate::kwok::NodeShape;
+use crate::ports::{self, Claim};
 use crate::process::{Process, Reaper, Spec};
 use crate::procfs::ProcessId;
 use crate::progress::{Lines, Progress};
@@ -52,6 +53,7 @@ pub struct Bed {
     extras: Mutex<Vec<Arc<Process>>>,
     etcd: Process,
     nodes: u32,
+    ports: Mutex<Vec<Claim>>,
     context: Arc<Context>,
     _reaper: Reaper,
 }
@@ -209,6 +211,7 @@ impl Builder {
                     extras: Mutex::default(),
                     etcd,
                     nodes: self.nodes,
+                    ports: Mutex::default(),
                     context,
                     _reaper: reaper,
                 };
@@ -373,6 +376,14 @@ impl Bed {
         extras.retain(|it| it.name() != name);
         extras.push(Arc::new(process));
         Ok(())
+    }
+
+    /// A free loopback port for a program given to [`Bed::run`]. Other beds keep off it as long as this one lives, also while the
+    /// program is being started again.
+    pub fn port(&self) -> Result<u16, Error> {
+        let reserved = ports::reserve()?;
+        self.ports.lock().push(reserved.claim());
+        Ok(reserved.release())
     }
 
     /// Stops a program given to [`Bed::run`], with SIGTERM first.

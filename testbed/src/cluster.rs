@@ -18,12 +18,14 @@ use crate::error::Error;
 use crate::folder::{ClusterState, Role};
 use crate::kubeconfig::Entry;
 use crate::pki::ClusterPki;
-use crate::ports::{self, Reserved};
+use crate::ports::{self, Claim, Reserved};
 use crate::process::{Process, is_port_conflict};
 use crate::progress::Event;
 use crate::{kubeconfig, kwok, pki};
 
 const POLL: Duration = Duration::from_millis(50);
+/// Starts that may fail because somebody else took a port between our release of it and the server's bind.
+const PORT_CONFLICTS: u32 = 5;
 
 /// A running cluster. Clones are the same cluster.
 #[derive(Clone)]
@@ -36,8 +38,9 @@ struct Shared {
     name: String,
     role: Role,
     nodes: u32,
-    api_server_port: u16,
-    kubelet_port: Option<u16>,
+    /// They stay ours through an outage.
+    api_server: Claim,
+    kubelet: Option<Claim>,
     pki: ClusterPki,
     kubeconfig: PathBuf,
     entry: Entry,
@@ -73,7 +76,7 @@ impl Cluster {
 
     /// Such as `https://127.0.0.1:12345`.
     pub fn api_url(&self) -> String {
-        url(self.shared.api_server_port)
+        url(self.shared.api_server.port())
     }
 
     /// A file with one context, for an administrator.
@@ -126,8 +129,16 @@ impl Cluster {
         if !self.shared.processes.lock().is_empty() {
             return Ok(());
         }
-        let reserved = self.reclaim()?;
-        self.start_processes(reserved).await?;
+        let mut conflicts = 0;
+        loop {
+            let reserved = self.rebind().await?;
+            match self.start_processes(reserved).await {
+                Err(error) if is_port_conflict(&error) && conflicts < PORT_CONFLICTS => {
+                    conflicts += 1;
+                }
+                result => break result?,
+            }
+        }
         self.shared.context.set_stopped(self.name(), false);
         Ok(())
     }
@@ -151,28 +162,17 @@ impl Cluster {
     /// Starts a cluster, on the ports it had before if it had some.
     pub(crate) async fn launch(context: &Arc<Context>, plan: &Plan) -> Result<Self, Error> {
         let before = context.state.lock().cluster(&plan.name).cloned();
-        if let Some(before) = before {
-            let cluster =
-                Self::new(context, plan, before.api_server_port, before.kubelet_port).await?;
-            let reserved = cluster.reclaim()?;
-            return cluster.launched(reserved).await;
-        }
         let mut conflicts = 0;
         loop {
-            let reserved = Ports {
-                api_server: ports::reserve()?,
-                kubelet: if plan.role == Role::Member {
-                    Some(ports::reserve()?)
-                } else {
-                    None
-                },
+            let reserved = match &before {
+                Some(before) => Ports::reclaim(before).await?,
+                None => Ports::reserve(plan.role)?,
             };
-            let kubelet_port = reserved.kubelet.as_ref().map(Reserved::port);
-            let cluster =
-                Self::new(context, plan, reserved.api_server.port(), kubelet_port).await?;
+            let cluster = Self::new(context, plan, &reserved).await?;
             match cluster.launched(reserved).await {
-                // Between our release of a port and the server's bind, somebody else was faster.
-                Err(error) if is_port_conflict(&error) && conflicts == 0 => conflicts += 1,
+                Err(error) if is_port_conflict(&error) && conflicts < PORT_CONFLICTS => {
+                    conflicts += 1;
+                }
                 result => return result,
             }
         }
@@ -187,13 +187,12 @@ impl Cluster {
     async fn new(
         context: &Arc<Context>,
         plan: &Plan,
-        api_server_port: u16,
-        kubelet_port: Option<u16>,
+        reserved: &Ports,
     ) -> Result<Self, Error> {
         let Plan { name, role, nodes } = plan.clone();
         let pki = pki::cluster(&context.folder.pki(&name), &name)?;
         let path = context.folder.kubeconfig(&name);
-        let entry = Entry::admin(&name, &url(api_server_port), &pki)?;
+        let entry = Entry::admin(&name, &url(reserved.api_server.port()), &pki)?;
         kubeconfig::write(&path, std::slice::from_ref(&entry))?;
         let authority = &pki.authority.certificate;
         let authority =
@@ -210,8 +209,8 @@ impl Cluster {
                 name,
                 role,
                 nodes,
-                api_server_port,
-                kubelet_port,
+                api_server: reserved.api_server.claim(),
+                kubelet: reserved.kubelet.as_ref().map(Reserved::claim),
                 pki,
                 kubeconfig: path,
                 entry,
@@ -223,15 +222,20 @@ impl Cluster {
         })
     }
 
-    fn reclaim(&self) -> Result<Ports, Error> {
-        let name = |program: Program| format!("{}/{}", self.name(), program.name());
-        let kubelet = self
-            .shared
-            .kubelet_port
-            .map(|port| ports::reclaim(port, &name(Program::Kwok)));
+    /// The ports again after an outage.
+    async fn rebind(&self) -> Result<Ports, Error> {
+        let shared = &*self.shared;
+        let api_server = process_name(&shared.name, Program::KubeApiserver);
+        let kubelet = match &shared.kubelet {
+            Some(claim) => {
+                let process = process_name(&shared.name, Program::Kwok);
+                Some(ports::rebind(claim, &process, ports::PATIENCE).await?)
+            }
+            None => None,
+        };
         Ok(Ports {
-            api_server: ports::reclaim(self.shared.api_server_port, &name(Program::KubeApiserver))?,
-            kubelet: kubelet.transpose()?,
+            api_server: ports::rebind(&shared.api_server, &api_server, ports::PATIENCE).await?,
+            kubelet,
         })
     }
 
@@ -244,8 +248,8 @@ impl Cluster {
         ClusterState {
             name: shared.name.clone(),
             role: shared.role,
-            api_server_port: shared.api_server_port,
-            kubelet_port: shared.kubelet_port,
+            api_server_port: shared.api_server.port(),
+            kubelet_port: shared.kubelet.as_ref().map(Claim::port),
             nodes: shared.nodes,
             node_shape: shared.context.node_shape.clone(),
             stopped: false,
@@ -301,7 +305,7 @@ impl Cluster {
 
         let api_server = path(Program::KubeApiserver)?;
         let api_server =
-            target.kube_apiserver(api_server, self.shared.api_server_port, &context.settings)?;
+            target.kube_apiserver(api_server, reserved.api_server.port(), &context.settings)?;
         let port = reserved.api_server.release();
         self.spawn(Program::KubeApiserver, api_server, Some(port))?;
         let client = self.client();
@@ -421,6 +425,36 @@ impl Cluster {
 struct Ports {
     api_server: Reserved,
     kubelet: Option<Reserved>,
+}
+
+impl Ports {
+    /// Any free ones.
+    fn reserve(role: Role) -> Result<Self, Error> {
+        Ok(Self {
+            api_server: ports::reserve()?,
+            kubelet: (role == Role::Member).then(ports::reserve).transpose()?,
+        })
+    }
+
+    /// Those that a cluster had in an earlier process.
+    async fn reclaim(before: &ClusterState) -> Result<Self, Error> {
+        let reclaim = async |port, program| {
+            let process = process_name(&before.name, program);
+            ports::reclaim(port, &process, ports::PATIENCE).await
+        };
+        let kubelet = match before.kubelet_port {
+            Some(port) => Some(reclaim(port, Program::Kwok).await?),
+            None => None,
+        };
+        Ok(Self {
+            api_server: reclaim(before.api_server_port, Program::KubeApiserver).await?,
+            kubelet,
+        })
+    }
+}
+
+fn process_name(cluster: &str, program: Program) -> String {
+    format!("{cluster}/{}", program.name())
 }
 
 fn url(port: u16) -> String {

@@ -41,7 +41,8 @@ fn start_time(pid: u32) -> Option<String> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The command in parentheses may hold anything, spaces and parentheses included.
         let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
-        if fields.next()? == "Z" {
+        // The first thread of a killed process is a zombie while the others still end and hold files and ports.
+        if fields.next()? == "Z" && threads(pid) <= 1 {
             return None;
         }
         return fields.nth(18).map(str::to_owned);
@@ -52,6 +53,10 @@ fn start_time(pid: u32) -> Option<String> {
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// The command line's first word without folders.
