@@ -1,6 +1,7 @@
 //! `navarch serve`: the server roles, alone or all in one process on shared stores.
 
 mod debug;
+mod gates;
 mod options;
 mod process;
 

@@ -10,9 +10,9 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use propagation::skip::{SkippedApis, SkippedNamespaces};
-use scheduler::{Gates, plugins::Registry};
+use scheduler::plugins::Registry;
 
-use super::Component;
+use super::{Component, gates::FeatureGates};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
@@ -121,7 +121,7 @@ pub(crate) struct ServeArgs {
         hide_default_value = true,
         value_name = "LIST"
     )]
-    pub(super) feature_gates: Gates,
+    pub(super) feature_gates: FeatureGates,
 }
 
 /// `10s`, `2m`, `1h30m`, `500ms`.
@@ -161,7 +161,7 @@ impl Resolved {
         let skipped_namespaces = SkippedNamespaces::parse(&args.skipped_propagating_namespaces)
             .context("--skipped-propagating-namespaces")?;
         let plugins = plugins
-            .enable(&args.plugins, &args.feature_gates)
+            .enable(&args.plugins, &args.feature_gates.scheduler())
             .context("--plugins")?;
         Ok(Self {
             component: args.component,
@@ -175,7 +175,7 @@ impl Resolved {
             },
             scheduler: scheduler::Options {
                 scheduler_name: args.scheduler_name,
-                gates: args.feature_gates,
+                gates: args.feature_gates.scheduler(),
                 plugins,
                 empty_workload_propagation: args.enable_empty_workload_propagation,
                 ..scheduler::Options::default()
@@ -183,10 +183,13 @@ impl Resolved {
             detector: detector::Options {
                 skipped_apis: skipped_apis.clone(),
                 skipped_namespaces: skipped_namespaces.clone(),
+                gates: args.feature_gates.detector(),
                 workers: args.concurrent_resource_template_syncs,
-                ..detector::Options::default()
             },
-            policy: policy::Options::default(),
+            policy: policy::Options {
+                preemption: args.feature_gates.preemption(),
+                ..policy::Options::default()
+            },
             discovery: discovery::Options {
                 skipped_apis,
                 ..discovery::Options::default()
