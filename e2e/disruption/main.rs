@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "stories fail by panicking, and each binary uses a part of the stage"
 )]
 

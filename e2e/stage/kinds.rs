@@ -9,14 +9,20 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("configmaps", "") => ("v1", "ConfigMap", true),
         ("events", "") => ("v1", "Event", true),
         ("namespaces", "") => ("v1", "Namespace", false),
+        ("persistentvolumeclaims", "") => ("v1", "PersistentVolumeClaim", true),
         ("pods", "") => ("v1", "Pod", true),
         ("secrets", "") => ("v1", "Secret", true),
+        ("serviceaccounts", "") => ("v1", "ServiceAccount", true),
         ("services", "") => ("v1", "Service", true),
         ("deployments", "apps") => ("v1", "Deployment", true),
         ("statefulsets", "apps") => ("v1", "StatefulSet", true),
         ("daemonsets", "apps") => ("v1", "DaemonSet", true),
+        ("cronjobs", "batch") => ("v1", "CronJob", true),
         ("jobs", "batch") => ("v1", "Job", true),
+        ("horizontalpodautoscalers", "autoscaling") => ("v2", "HorizontalPodAutoscaler", true),
+        ("poddisruptionbudgets", "policy") => ("v1", "PodDisruptionBudget", true),
         ("ingresses", "networking.k8s.io") => ("v1", "Ingress", true),
+        ("roles", "rbac.authorization.k8s.io") => ("v1", "Role", true),
         ("clusterroles", "rbac.authorization.k8s.io") => ("v1", "ClusterRole", false),
         ("customresourcedefinitions", "apiextensions.k8s.io") => {
             ("v1", "CustomResourceDefinition", false)
@@ -27,6 +33,13 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("clusterresourcebindings", "work.karmada.io") => {
             ("v1alpha2", "ClusterResourceBinding", false)
         }
+        ("clusteroverridepolicies", "policy.karmada.io") => {
+            ("v1alpha1", "ClusterOverridePolicy", false)
+        }
+        ("clusterpropagationpolicies", "policy.karmada.io") => {
+            ("v1alpha1", "ClusterPropagationPolicy", false)
+        }
+        ("overridepolicies", "policy.karmada.io") => ("v1alpha1", "OverridePolicy", true),
         ("propagationpolicies", "policy.karmada.io") => ("v1alpha1", "PropagationPolicy", true),
         ("widgets", "e2e.example.com") => ("v1", "Widget", true),
         _ => panic!("add {name} to e2e/stage/kinds.rs"),

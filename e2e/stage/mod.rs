@@ -1,11 +1,12 @@
 //! What every story stands on: a control plane with three members, `navarch serve all`, and waiting with a deadline.
 
 mod kinds;
+mod short;
 mod wait;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
@@ -20,7 +21,10 @@ use kube::{
 use serde_json::Value;
 use testbed::{Bed, Program, Source};
 
-pub use self::kinds::resource;
+pub use self::{
+    kinds::resource,
+    short::{BINDINGS, WORKS, is_applied, item, message},
+};
 
 /// The program under test.
 pub const NAVARCH: &str = env!("CARGO_BIN_EXE_navarch");
@@ -45,14 +49,11 @@ pub fn stage() -> &'static Stage {
             .enable_all()
             .build()
             .unwrap();
-        // The port is free again when the listener is dropped, and the system does not hand it out soon.
-        let address = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .unwrap();
-        let bed = runtime.block_on(async {
+        let (bed, address) = runtime.block_on(async {
             let bed = Bed::builder().members(3).nodes(2).start().await.unwrap();
+            let address = SocketAddr::from(([127, 0, 0, 1], bed.port().unwrap()));
             serve(&bed, address);
-            bed
+            (bed, address)
         });
         let stage = Stage {
             bed,
@@ -79,6 +80,8 @@ fn serve(bed: &Bed, address: SocketAddr) {
         "--health-probe-bind-address",
         &address,
         "--enable-debug",
+        "--feature-gates",
+        "PropagationPolicyPreemption=true",
         "--cluster-status-update-frequency",
         "1s",
         "--cluster-failure-threshold",

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, pin_mut};
 use kube::{
+    Api,
     api::DynamicObject,
     runtime::{WatchStreamExt, wait::await_condition, watcher},
 };
@@ -16,6 +17,22 @@ fn value(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
+/// Where an object is. Works live in the execution space, which the name carries: `karmada-es-member1/web-…`.
+async fn endpoint<'n>(
+    scene: &Scene,
+    cluster: &str,
+    kind: &str,
+    name: &'n str,
+) -> (Api<DynamicObject>, &'n str) {
+    let (namespace, short) = match name.split_once('/') {
+        Some((namespace, short)) => (Some(namespace), short),
+        None => (None, name),
+    };
+    let (api_resource, namespaced) = resource(kind);
+    let namespace = namespace.or(namespaced.then_some(scene.namespace.as_str()));
+    (scene.api_of(cluster, &api_resource, namespace).await, short)
+}
+
 pub(super) async fn until(
     scene: &Scene,
     cluster: &str,
@@ -24,14 +41,7 @@ pub(super) async fn until(
     is: &str,
     holds: impl Fn(&Value) -> bool + Send,
 ) -> Value {
-    // Works live in the execution space, which the name carries: `karmada-es-member1/web-…`.
-    let (namespace, short) = match name.split_once('/') {
-        Some((namespace, short)) => (Some(namespace), short),
-        None => (None, name),
-    };
-    let (api_resource, namespaced) = resource(kind);
-    let namespace = namespace.or(namespaced.then_some(scene.namespace.as_str()));
-    let api = scene.api_of(cluster, &api_resource, namespace).await;
+    let (api, short) = endpoint(scene, cluster, kind, name).await;
     let last = Arc::new(Mutex::new(Value::Null));
     let seen = Arc::clone(&last);
     let met = move |object: Option<&DynamicObject>| {
@@ -53,13 +63,13 @@ pub(super) async fn until(
 }
 
 pub(super) async fn until_gone(scene: &Scene, cluster: &str, kind: &str, name: &str) {
-    let api = scene.api(cluster, kind).await;
+    let (api, short) = endpoint(scene, cluster, kind, name).await;
     let gone = |object: Option<&DynamicObject>| object.is_none();
-    if timeout(DEADLINE, await_condition(api, name, gone))
+    if timeout(DEADLINE, await_condition(api.clone(), short, gone))
         .await
         .is_err()
     {
-        let found = scene.object(cluster, kind, name).await;
+        let found = api.get_opt(short).await;
         panic!(
             "{kind} {name} in {cluster} still exists: {found:#?}\n\nnavarch says\n{}",
             scene.stage.log()

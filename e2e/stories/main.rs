@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "stories fail by panicking, and each binary uses a part of the stage"
 )]
 
@@ -13,10 +14,20 @@ mod stage;
 
 mod cluster_scoped;
 mod conflicts;
+mod dispatch;
+mod division;
 mod drift;
 mod explain;
+mod lazy;
 mod lifecycle;
+mod matching;
+mod members_own;
+mod observed;
+mod override_order;
+mod overriders;
 mod overrides;
 mod placement;
+mod policy_life;
 mod propagate;
+mod reports;
 mod status;

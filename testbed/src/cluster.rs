@@ -184,11 +184,7 @@ impl Cluster {
         Ok(self)
     }
 
-    async fn new(
-        context: &Arc<Context>,
-        plan: &Plan,
-        reserved: &Ports,
-    ) -> Result<Self, Error> {
+    async fn new(context: &Arc<Context>, plan: &Plan, reserved: &Ports) -> Result<Self, Error> {
         let Plan { name, role, nodes } = plan.clone();
         let pki = pki::cluster(&context.folder.pki(&name), &name)?;
         let path = context.folder.kubeconfig(&name);
