@@ -33,6 +33,11 @@ pub trait ReconcileError: std::error::Error + Send + 'static {
         false
     }
 
+    /// When to look again, for failures that most likely only a change of an input ends; others are retried with growing pauses.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+
     /// Whether this is a lost race, which is retried without a word.
     fn is_conflict(&self) -> bool {
         false
@@ -104,6 +109,16 @@ where
                     error = &error as &dyn std::error::Error,
                     "Reconcile failed, waiting for a change"
                 );
+                self.queue.done(key);
+                "error"
+            }
+            Ok(Err(error)) if let Some(after) = error.retry_after() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    pause_ms = after.as_millis(),
+                    "Reconcile failed, waiting for a change"
+                );
+                self.queue.add_after(key.clone(), after);
                 self.queue.done(key);
                 "error"
             }

@@ -66,6 +66,18 @@ impl ApiError {
             .any(|code| self.has_code(*code))
     }
 
+    /// Whether the namespace of the object is being deleted, so that nothing can be created in it.
+    pub fn is_namespace_terminating(&self) -> bool {
+        self.status()
+            .and_then(|status| status.details.as_ref())
+            .is_some_and(|details| {
+                details
+                    .causes
+                    .iter()
+                    .any(|cause| cause.reason == "NamespaceTerminating")
+            })
+    }
+
     /// The server did not answer: no connection, a timeout, a broken answer.
     pub fn is_unreachable(&self) -> bool {
         self.status().is_none()
