@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crds::work::{
-    GracefulEvictionTask, ResourceBindingSpec, ResourceBindingStatus, ResourceHealth,
+    GracefulEvictionTask, ResourceBindingSpec, ResourceBindingStatus, ResourceHealth, TargetCluster,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use trace::Sink;
@@ -15,6 +15,10 @@ use crate::trace::Item;
 /// The default of `--graceful-eviction-timeout`.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
+/// Why a cluster is not left after all.
+pub const WITHDRAWN: &str =
+    "the grace period is over, but no other cluster took the workload; it stays";
+
 /// What becomes of the tasks of a binding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
@@ -22,8 +26,8 @@ pub struct Assessment {
     pub tasks: Vec<GracefulEvictionTask>,
     /// The clusters whose task is dropped, in order.
     pub dropped: Vec<String>,
-    /// The clusters whose task is kept although its time is up, since the workload would be nowhere without it.
-    pub held: Vec<String>,
+    /// The clusters that are not left after all, in order: nothing else took the workload in time.
+    pub withdrawn: Vec<TargetCluster>,
     /// When to look again, if nothing happens before.
     pub requeue_after: Option<Duration>,
 }
@@ -32,6 +36,12 @@ impl Assessment {
     /// Whether the binding has to be written.
     pub fn changes(&self, spec: &ResourceBindingSpec) -> bool {
         self.tasks != spec.graceful_eviction_tasks
+    }
+
+    /// Puts the outcome into the spec that was assessed.
+    pub fn apply(&self, spec: &mut ResourceBindingSpec) {
+        spec.graceful_eviction_tasks.clone_from(&self.tasks);
+        spec.clusters.extend(self.withdrawn.iter().cloned());
     }
 }
 
@@ -54,7 +64,7 @@ pub fn assess(inputs: &Inputs<'_>, sink: &mut impl Sink<Item>) -> Assessment {
     let mut assessment = Assessment {
         tasks: Vec::new(),
         dropped: Vec::new(),
-        held: Vec::new(),
+        withdrawn: Vec::new(),
         requeue_after: None,
     };
     for task in &inputs.spec.graceful_eviction_tasks {
@@ -73,10 +83,10 @@ pub fn assess(inputs: &Inputs<'_>, sink: &mut impl Sink<Item>) -> Assessment {
                 assessment.tasks.push(task);
                 assessment.requeue_after = assessment.requeue_after.into_iter().chain(wait).min();
             }
-            Verdict::Hold => {
-                assessment.held.push(task.from_cluster.clone());
-                assessment.tasks.push(task.clone());
-            }
+            Verdict::Withdraw => assessment.withdrawn.push(TargetCluster {
+                name: task.from_cluster.clone(),
+                replicas: task.replicas,
+            }),
         }
     }
     assessment
@@ -86,14 +96,15 @@ enum Verdict {
     Drop(&'static str),
     /// With the time until the grace period ends, if it ends.
     Keep(&'static str, Option<Duration>),
-    Hold,
+    /// The time is up and the workload would be nowhere: it goes on where it is, instead of being kept there without updates.
+    Withdraw,
 }
 
 impl Verdict {
     fn reason(&self) -> &'static str {
         match self {
             Self::Drop(reason) | Self::Keep(reason, _) => reason,
-            Self::Hold => "the grace period is over, but no other cluster has the workload",
+            Self::Withdraw => WITHDRAWN,
         }
     }
 }
@@ -118,7 +129,7 @@ fn judge(task: &GracefulEvictionTask, inputs: &Inputs<'_>) -> Verdict {
         return if is_elsewhere || inputs.is_released {
             Verdict::Drop("the grace period is over")
         } else {
-            Verdict::Hold
+            Verdict::Withdraw
         };
     }
     if is_elsewhere && is_scheduled(inputs) && is_healthy_everywhere(inputs) {
@@ -154,7 +165,7 @@ mod tests {
     use super::*;
     use crate::clock::at;
     use ::trace::NoTrace;
-    use crds::work::{AggregatedStatusItem, TargetCluster};
+    use crds::work::AggregatedStatusItem;
 
     fn task(
         created: Option<i64>,
@@ -211,7 +222,7 @@ mod tests {
         let assessment = assess(&inputs, &mut NoTrace);
         let found = (
             assessment.dropped.len(),
-            assessment.held.len(),
+            assessment.withdrawn.len(),
             assessment.requeue_after.map(|wait| wait.as_secs()),
         );
         assert_eq!(found, expected);
@@ -260,5 +271,38 @@ mod tests {
         // Nowhere else: neither a vacuous truth nor the time makes the only copy go.
         check(task(Some(990), None, None), &[], 5, (0, 0, Some(590)));
         check(task(Some(0), None, None), &[], 5, (0, 1, None));
+    }
+
+    #[test]
+    fn an_eviction_to_nowhere_is_withdrawn_unless_somebody_agreed_to_it() {
+        let spec = ResourceBindingSpec {
+            graceful_eviction_tasks: vec![GracefulEvictionTask {
+                replicas: Some(3),
+                ..task(Some(0), None, None)
+            }],
+            ..ResourceBindingSpec::default()
+        };
+        let assessed = |is_released| {
+            let inputs = Inputs {
+                spec: &spec,
+                status: None,
+                generation: 5,
+                timeout: DEFAULT_TIMEOUT,
+                is_released,
+                now: &at(1000),
+            };
+            let assessment = assess(&inputs, &mut NoTrace);
+            assert!(assessment.changes(&spec));
+            let mut after = spec.clone();
+            assessment.apply(&mut after);
+            assert!(after.graceful_eviction_tasks.is_empty());
+            (after.clusters, assessment.dropped.len())
+        };
+        let back = TargetCluster {
+            name: "m1".into(),
+            replicas: Some(3),
+        };
+        assert_eq!(assessed(false), (vec![back], 0));
+        assert_eq!(assessed(true), (vec![], 1));
     }
 }

@@ -78,17 +78,28 @@ pub fn recreated(error: Option<&str>, generation: Option<i64>) -> Condition {
     }
 }
 
-/// Condition `Applied` when the member object lost the marks by which the control plane knows it.
-pub fn mark_removed(cluster: &str, observed: &Value, generation: Option<i64>) -> Condition {
-    let message = format!(
-        "{} in cluster {cluster} lost the label or annotations of the control plane; set {} to overwrite to take it over again",
-        super::described(observed),
-        crds::keys::CONFLICT_RESOLUTION
-    );
+/// Condition `Applied` when member objects lost the marks by which the control plane knows them; `message` is that of
+/// [`mark_removed_message`].
+pub fn mark_removed(message: String, generation: Option<i64>) -> Condition {
     Condition {
         observed_generation: generation,
-        ..condition(texts::APPLIED, status::FALSE, MARK_REMOVED, message)
+        ..condition(
+            texts::APPLIED,
+            status::FALSE,
+            MARK_REMOVED,
+            truncated(message),
+        )
     }
+}
+
+/// What happened to the object, and what to do about it.
+pub fn mark_removed_message(cluster: &str, observed: &Value) -> String {
+    format!(
+        "{} in cluster {cluster} lost the label {}, so it is left alone; put the label back, or set {} to overwrite on the template to take it over again",
+        super::described(observed),
+        crds::keys::MANAGED,
+        crds::keys::CONFLICT_RESOLUTION
+    )
 }
 
 /// Several errors in brackets, one error bare; repeated texts once.

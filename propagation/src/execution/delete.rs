@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crds::object::Key;
 use crds::{keys, object};
 use interpreter::Interpreter;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use trace::Sink;
 
 use super::{Plan, PlanError, described, is_managed, plan};
@@ -147,6 +147,34 @@ pub fn release_plan(
             reason: "the object carries no mark",
         }),
     }
+}
+
+/// The merge patch that takes the marks off an object and touches nothing else, for members that refuse what [`release_plan`] wants;
+/// `None` when there are none.
+pub fn unmark(observed: &Value) -> Option<Value> {
+    let nulls = |present: &dyn Fn(&str) -> bool, names: &[&str]| -> Map<String, Value> {
+        names
+            .iter()
+            .filter(|name| present(name))
+            .map(|name| ((*name).to_owned(), Value::Null))
+            .collect()
+    };
+    let labels = nulls(
+        &|key| object::label(observed, key).is_some(),
+        &keys::MANIFEST_LABELS,
+    );
+    let annotations = nulls(
+        &|key| object::annotation(observed, key).is_some(),
+        &keys::MANIFEST_ANNOTATIONS,
+    );
+    if labels.is_empty() && annotations.is_empty() {
+        return None;
+    }
+    Some(json!({"metadata": {
+        "resourceVersion": object::resource_version(observed),
+        "labels": labels,
+        "annotations": annotations,
+    }}))
 }
 
 fn strip(manifest: &mut Value) {

@@ -8,10 +8,12 @@
 
 pub mod conditions;
 mod delete;
+mod refusal;
 mod retain;
 mod version;
 
-pub use delete::{DeletePlan, ReleasePlan, delete_plan, holder, release_plan};
+pub use delete::{DeletePlan, ReleasePlan, delete_plan, holder, release_plan, unmark};
+pub use refusal::{Answer, Refusal, judge};
 pub use retain::retain;
 pub use version::{needs_update, version};
 
@@ -106,9 +108,9 @@ impl PlanError {
         }
     }
 
-    /// Whether nothing helps before the manifest changes. A conflict ends with the other object, which nobody watches.
-    pub const fn is_terminal(&self) -> bool {
-        matches!(self, Self::Invalid { .. })
+    /// Whether the other object has to go first, which nobody watches.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(_))
     }
 }
 

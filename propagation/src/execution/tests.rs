@@ -233,8 +233,16 @@ fn objects_that_lost_their_mark_are_recognised() {
         &observed,
         &Key::new("karmada-es-member2", "other")
     ));
-    let condition = super::conditions::mark_removed("member2", &observed, None);
+    let message = super::conditions::mark_removed_message("member2", &observed);
+    let condition = super::conditions::mark_removed(message, None);
     assert_eq!(condition.reason, super::conditions::MARK_REMOVED);
+    assert!(
+        condition
+            .message
+            .contains("in cluster member2 lost the label karmada.io/managed"),
+        "{}",
+        condition.message
+    );
     // Without the back reference it is put right by the next plan.
     let mut unreferenced = applied_in_member(&manifest());
     object::remove_annotation(&mut unreferenced, keys::WORK_NAME);
@@ -277,6 +285,12 @@ fn preserved_objects_lose_every_mark() {
     // Afterwards, and for what is gone or somebody else's, there is nothing to do.
     assert!(matches!(released(Some(&object)), ReleasePlan::Done { .. }));
     assert!(matches!(released(None), ReleasePlan::Done { .. }));
+    // Where the member refuses the object as a whole, its marks still go, and nothing else.
+    let mut unmarked = observed.clone();
+    crate::diff::apply(&mut unmarked, &unmark(&observed).unwrap());
+    assert!(!is_managed(&unmarked) && holder(&unmarked).is_none());
+    assert_eq!(unmarked["data"], observed["data"]);
+    assert_eq!(unmark(&unmarked), None);
     object::set_annotation(&mut observed, keys::WORK_NAME, "newer");
     assert!(matches!(
         released(Some(&observed)),

@@ -5,9 +5,10 @@ pub mod jsonpath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crds::conditions::{condition, status};
 use crds::policy::{ApplicationFailoverBehavior, PurgeMode, StatePreservationRule};
 use crds::work::{Binding, GracefulEvictionTask, ResourceBindingSpec, ResourceHealth};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use trace::Sink;
 
 use crate::clock::{after, until};
@@ -18,6 +19,9 @@ pub const APPLICATION_FAILURE: &str = "ApplicationFailure";
 /// Annotation on a binding: since when the workload is unhealthy in which cluster, as JSON, so that a restart does not begin the
 /// toleration anew.
 pub const UNHEALTHY_SINCE: &str = "navarch.dev/unhealthy-since";
+
+/// Type of the condition on bindings that shows clusters which are not left although their time is up.
+pub const FAILOVER_HELD: &str = "FailoverHeld";
 
 const DEFAULT_TOLERATION: i32 = 300;
 
@@ -55,20 +59,22 @@ impl Default for Options {
     }
 }
 
-/// What to do with a binding.
-#[derive(Debug, Clone, PartialEq)]
+/// What to do with a binding; by default nothing, and nothing is remembered.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decision {
     /// The spec without the clusters that are left, and with a task for each; `None` when none is left.
     pub spec: Option<Box<ResourceBindingSpec>>,
     /// The clusters that are left, sorted.
     pub evicted: Vec<String>,
+    /// Why some clusters are not left although their time is up.
+    pub failures: Vec<FailoverError>,
     /// What to remember.
     pub state: UnhealthySince,
     /// When to look again, if nothing happens before.
     pub requeue_after: Option<Duration>,
 }
 
-/// Why a workload cannot leave.
+/// Why a workload cannot leave a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FailoverError {
     #[error(
@@ -82,7 +88,65 @@ pub enum FailoverError {
         source: jsonpath::PathError,
     },
     #[error("purge mode {mode} needs the feature gate GracefulEviction")]
-    GracefulEvictionOff { mode: &'static str },
+    GracefulEvictionOff { cluster: String, mode: &'static str },
+    #[error("the workload stays, because no other cluster can take it: {cause}")]
+    Nowhere { cluster: String, cause: String },
+}
+
+impl FailoverError {
+    /// The cluster that the workload stays in.
+    pub fn cluster(&self) -> &str {
+        match self {
+            Self::NoStatus { cluster }
+            | Self::State { cluster, .. }
+            | Self::GracefulEvictionOff { cluster, .. }
+            | Self::Nowhere { cluster, .. } => cluster,
+        }
+    }
+
+    /// A word for conditions.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoStatus { .. } | Self::State { .. } => "StateNotPreserved",
+            Self::GracefulEvictionOff { .. } => "GracefulEvictionOff",
+            Self::Nowhere { .. } => "NoOtherCluster",
+        }
+    }
+
+    /// What somebody can do about it.
+    const fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoStatus { .. } | Self::State { .. } => {
+                "correct spec.failover.application.statePreservation of the policy, or the status of the workload"
+            }
+            Self::GracefulEvictionOff { .. } => "turn the gate on, or choose another purge mode",
+            Self::Nowhere { .. } => {
+                "mend the workload, add clusters or room, or widen the placement"
+            }
+        }
+    }
+}
+
+/// Condition [`FAILOVER_HELD`] for clusters that cannot be left; `None` when none is held.
+pub fn held(failures: &[FailoverError]) -> Option<Condition> {
+    let first = failures.first()?;
+    let texts: Vec<String> = failures
+        .iter()
+        .map(|failure| {
+            format!(
+                "unhealthy in cluster {}: {failure}; {}",
+                failure.cluster(),
+                failure.remedy()
+            )
+        })
+        .collect();
+    let message = crate::execution::conditions::joined(&texts);
+    Some(condition(
+        FAILOVER_HELD,
+        status::TRUE,
+        first.reason(),
+        message,
+    ))
 }
 
 /// Whether application failover concerns the binding at all.
@@ -111,21 +175,21 @@ pub const fn producer<B: Binding>() -> &'static str {
 }
 
 /// Decides which clusters are left. To be asked only about bindings that it [`concerns`].
+///
+/// A cluster that cannot be left holds back itself alone. `elsewhere` is asked before the last cluster is left, with the spec that
+/// the binding would have: whether the scheduler finds a place, or why not.
 pub fn decide<B: Binding>(
     binding: &B,
     state: &UnhealthySince,
     options: Options,
+    elsewhere: impl FnOnce(&ResourceBindingSpec) -> Result<(), String>,
     now: &Time,
     sink: &mut impl Sink<Item>,
-) -> Result<Decision, FailoverError> {
+) -> Decision {
     let spec = binding.spec();
+    let mut decision = Decision::default();
     let Some(behavior) = behavior(spec) else {
-        return Ok(Decision {
-            spec: None,
-            evicted: Vec::new(),
-            state: UnhealthySince::new(),
-            requeue_after: None,
-        });
+        return decision;
     };
     let toleration = behavior
         .decision_conditions
@@ -178,19 +242,33 @@ pub fn decide<B: Binding>(
         .iter()
         .map(|target| target.name.clone())
         .collect();
-    for cluster in &evicted {
-        let task = task(binding, cluster, behavior, &before, options)?;
-        updated.evict_gracefully(task);
-        state.remove(cluster);
+    for cluster in evicted {
+        match task(binding, &cluster, behavior, &before, options) {
+            Ok(task) => {
+                updated.evict_gracefully(task);
+                decision.evicted.push(cluster);
+            }
+            Err(error) => decision.failures.push(error),
+        }
+    }
+    if !decision.evicted.is_empty()
+        && updated.clusters.is_empty()
+        && let Err(cause) = elsewhere(&updated)
+    {
+        let stays = std::mem::take(&mut decision.evicted);
+        decision
+            .failures
+            .extend(stays.into_iter().map(|cluster| FailoverError::Nowhere {
+                cluster,
+                cause: cause.clone(),
+            }));
+        updated.clone_from(spec);
     }
     state.retain(|cluster, _| updated.target(cluster).is_some());
-    let spec = (!evicted.is_empty()).then(|| Box::new(updated));
-    Ok(Decision {
-        spec,
-        evicted: evicted.into_iter().collect(),
-        state,
-        requeue_after,
-    })
+    decision.spec = (!decision.evicted.is_empty()).then(|| Box::new(updated));
+    decision.state = state;
+    decision.requeue_after = requeue_after;
+    decision
 }
 
 fn health<B: Binding>(binding: &B) -> BTreeMap<&str, ResourceHealth> {
@@ -229,6 +307,7 @@ fn task<B: Binding>(
     if mode.is_gracefully() {
         if !options.graceful_eviction {
             return Err(FailoverError::GracefulEvictionOff {
+                cluster: cluster.to_owned(),
                 mode: mode.as_str(),
             });
         }

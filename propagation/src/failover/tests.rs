@@ -33,6 +33,47 @@ status: {{aggregatedStatus: [{}]}}
 const THREE_SECONDS: &str =
     "{decisionConditions: {tolerationSeconds: 3}, gracePeriodSeconds: 600, purgeMode: Gracefully}";
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "an answer of the scheduler in the type of its answers"
+)]
+fn anywhere(_: &ResourceBindingSpec) -> Result<(), String> {
+    Ok(())
+}
+
+#[test]
+fn the_last_cluster_is_left_only_for_another() {
+    let behavior = "{decisionConditions: {tolerationSeconds: 0}, purgeMode: Directly}";
+    let nowhere = |spec: &ResourceBindingSpec| {
+        assert!(spec.clusters.is_empty() && spec.eviction_task("m1").is_some());
+        Err("0/2 clusters are available".to_owned())
+    };
+    let decide_on = |binding: &ResourceBinding| {
+        decide(
+            binding,
+            &UnhealthySince::new(),
+            Options::default(),
+            nowhere,
+            &at(10),
+            &mut NoTrace,
+        )
+    };
+    let only = binding(behavior, &[("m1", "Unhealthy")]);
+    let decision = decide_on(&only);
+    assert_eq!((&decision.spec, decision.evicted.len()), (&None, 0));
+    assert_eq!(decision.state["m1"], at(10));
+    let condition = held(&decision.failures).unwrap();
+    assert_eq!(condition.reason, "NoOtherCluster");
+    assert_eq!(
+        condition.message,
+        "unhealthy in cluster m1: the workload stays, because no other cluster can take it: 0/2 clusters are available; mend the workload, add clusters or room, or widen the placement"
+    );
+    // While another cluster has the workload nobody is asked.
+    let two = binding(behavior, &[("m1", "Unhealthy"), ("m2", "Healthy")]);
+    assert_eq!(decide_on(&two).evicted, ["m1"]);
+    assert!(held(&decide_on(&two).failures).is_none());
+}
+
 #[test]
 fn unhealthy_clusters_are_left_after_the_toleration() {
     let binding = binding(
@@ -45,10 +86,10 @@ fn unhealthy_clusters_are_left_after_the_toleration() {
         &binding,
         &UnhealthySince::new(),
         options,
+        anywhere,
         &at(10),
         &mut NoTrace,
-    )
-    .unwrap();
+    );
     assert_eq!(
         (first.evicted.len(), first.requeue_after),
         (0, Some(Duration::from_secs(3)))
@@ -57,12 +98,12 @@ fn unhealthy_clusters_are_left_after_the_toleration() {
     let text = unhealthy_since_annotation(&first.state).unwrap();
     assert_eq!(text, r#"{"member3":"1970-01-01T00:00:10Z"}"#);
     let state = parse_unhealthy_since(&text);
-    let early = decide(&binding, &state, options, &at(12), &mut NoTrace).unwrap();
+    let early = decide(&binding, &state, options, anywhere, &at(12), &mut NoTrace);
     assert_eq!(
         (early.evicted.len(), early.requeue_after),
         (0, Some(Duration::from_secs(1)))
     );
-    let due = decide(&binding, &state, options, &at(13), &mut NoTrace).unwrap();
+    let due = decide(&binding, &state, options, anywhere, &at(13), &mut NoTrace);
     assert_eq!(due.evicted, ["member3"]);
     let spec = due.spec.unwrap();
     assert_eq!(
@@ -95,10 +136,10 @@ fn zero_toleration_acts_at_once() {
         &binding,
         &UnhealthySince::new(),
         Options::default(),
+        anywhere,
         &at(10),
         &mut NoTrace,
-    )
-    .unwrap();
+    );
     assert_eq!(decision.evicted, ["m1"]);
     assert_eq!(
         decision.spec.unwrap().graceful_eviction_tasks[0].suppress_deletion,
@@ -111,7 +152,7 @@ fn health_resets_the_clock() {
     let state = UnhealthySince::from([("m1".into(), at(0)), ("gone".into(), at(0))]);
     let check = |health: &str, options: Options, remembered: usize| {
         let binding = binding(THREE_SECONDS, &[("m1", health)]);
-        let decision = decide(&binding, &state, options, &at(1), &mut NoTrace).unwrap();
+        let decision = decide(&binding, &state, options, anywhere, &at(1), &mut NoTrace);
         assert_eq!(decision.state.len(), remembered, "{health}");
     };
     check("Healthy", Options::default(), 0);
@@ -145,23 +186,24 @@ fn state_is_preserved_or_nothing_moves() {
         &with("{.phase}"),
         &UnhealthySince::new(),
         options,
+        anywhere,
         &at(0),
         &mut NoTrace,
-    )
-    .unwrap();
+    );
     let task = &decision.spec.unwrap().graceful_eviction_tasks[0];
     assert_eq!(task.preserved_label_state["phase"], "Down");
     assert_eq!(task.clusters_before_failover, ["m1", "m2"]);
-    let error = decide(
+    let decision = decide(
         &with("{.replicas}"),
         &UnhealthySince::new(),
         options,
+        anywhere,
         &at(0),
         &mut NoTrace,
-    )
-    .unwrap_err();
+    );
+    assert!(decision.spec.is_none() && decision.state.contains_key("m1"));
     assert_eq!(
-        error.to_string(),
+        decision.failures[0].to_string(),
         "preserve state of the workload in cluster m1 as label phase: failed to execute jsonpath \"{.replicas}\": replicas is not found"
     );
     let off = Options {
@@ -172,7 +214,15 @@ fn state_is_preserved_or_nothing_moves() {
         "{decisionConditions: {tolerationSeconds: 0}, purgeMode: Graciously}",
         &[("m1", "Unhealthy")],
     );
-    assert!(decide(&graceful, &UnhealthySince::new(), off, &at(0), &mut NoTrace).is_err());
+    let decision = decide(
+        &graceful,
+        &UnhealthySince::new(),
+        off,
+        anywhere,
+        &at(0),
+        &mut NoTrace,
+    );
+    assert_eq!(decision.failures[0].reason(), "GracefulEvictionOff");
 }
 
 #[test]
@@ -187,9 +237,9 @@ fn clusters_with_a_task_are_left_alone() {
         &binding,
         &UnhealthySince::new(),
         Options::default(),
+        anywhere,
         &at(0),
         &mut NoTrace,
-    )
-    .unwrap();
+    );
     assert_eq!((decision.spec, decision.requeue_after), (None, None));
 }

@@ -18,7 +18,8 @@ pub use completions::{CompletionsError, completions};
 pub use conflict::conflict_resolution;
 pub use namespace::{NamespaceRequest, render_namespace};
 pub use target::{
-    Barrier, Source, Target, directly_purged, expected_clusters, orphans, purge_barrier, targets,
+    Barrier, PURGE_BARRIER, Source, Target, directly_purged, expected_clusters, is_answered,
+    orphans, purge_barrier, targets,
 };
 pub use work::{Draft, Upsert, UpsertError, stamp};
 

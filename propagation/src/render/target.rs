@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crds::names;
-use crds::work::{GracefulEvictionTask, ResourceBindingSpec, Work};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use crds::conditions::{condition, status};
+use crds::work::{Binding, GracefulEvictionTask, ResourceBindingSpec, Work};
+use crds::{keys, names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 use trace::Sink;
 
@@ -109,6 +110,37 @@ pub fn orphans<'w>(
     orphans
 }
 
+/// Whether it is known what the scheduler makes of the binding as it is now: before that a Work in a cluster where none is expected
+/// may be the only copy, and stays.
+///
+/// A scheduler that never says which generation it has seen is taken by the clusters it wrote; bindings that no scheduler places have
+/// nothing to wait for.
+pub fn is_answered<B: Binding>(binding: &B) -> bool {
+    let spec = binding.spec();
+    let labels = binding.meta().labels.as_ref();
+    let is_claimed = [
+        keys::PROPAGATION_POLICY_PERMANENT_ID,
+        keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID,
+        keys::BINDING_MANAGED_BY,
+    ]
+    .iter()
+    .any(|key| {
+        labels
+            .and_then(|labels| labels.get(*key))
+            .is_some_and(|value| !value.is_empty())
+    });
+    if spec.placement.is_none() || !is_claimed || spec.is_scheduling_suspended() {
+        return true;
+    }
+    binding
+        .status()
+        .and_then(|status| status.scheduler_observed_generation)
+        .is_none_or(|observed| Some(observed) == binding.meta().generation)
+}
+
+/// Type of the condition on bindings that shows a [`Barrier`].
+pub const PURGE_BARRIER: &str = "PurgeBarrier";
+
 /// Works are held back until purged clusters have none any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Barrier {
@@ -124,12 +156,22 @@ impl Barrier {
         !self.waiting_for.is_empty()
     }
 
-    /// The text of the condition that shows a closed barrier.
-    pub fn message(&self) -> String {
-        format!(
-            "waiting for the workload to be gone from {} before it starts elsewhere",
-            self.waiting_for.join(", ")
-        )
+    /// The condition [`PURGE_BARRIER`]: true while Works are held back, false once unreachable clusters were given up.
+    pub fn condition(&self, limit: Duration) -> Condition {
+        if self.is_closed() {
+            let message = format!(
+                "waiting for the workload to be gone from {} before it starts elsewhere; clusters that do not answer are waited for {} s",
+                self.waiting_for.join(", "),
+                limit.as_secs()
+            );
+            return condition(PURGE_BARRIER, status::TRUE, "WaitingForPurge", message);
+        }
+        let message = format!(
+            "{} did not answer for {} s, so the workload starts elsewhere although its old instance may still run there; make sure that it does not",
+            self.given_up.join(", "),
+            limit.as_secs()
+        );
+        condition(PURGE_BARRIER, status::FALSE, "ClusterGivenUp", message)
     }
 }
 
