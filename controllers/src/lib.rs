@@ -7,15 +7,19 @@
 //!
 //! All of them read the stores of one [`World`], call the pure crates and apply the difference.
 
+pub mod application_failover;
 pub mod binding;
 pub mod binding_status;
 pub mod cluster;
 pub mod cluster_status;
 pub mod detector;
 pub mod discovery;
+pub mod eviction;
 pub mod execution;
 pub mod namespace;
+mod own_writes;
 pub mod policy;
+pub mod rebalancer;
 pub mod scheduling;
 pub mod world;
 mod write;

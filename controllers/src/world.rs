@@ -6,6 +6,7 @@ use std::{
 };
 
 use crds::{
+    apps::WorkloadRebalancer,
     cluster::Cluster,
     keys,
     object::{Gvk, Key},
@@ -36,7 +37,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::scheduling::group_values;
+use crate::{own_writes::OwnWrites, scheduling::group_values};
 
 /// Namespace with the credentials of members.
 pub const CREDENTIALS_NAMESPACE: &str = "karmada-cluster";
@@ -61,10 +62,13 @@ pub struct World {
     /// Bindings of the kind `ClusterResourceBinding` likewise by claim.
     pub cluster_bindings_by_claim: IndexId,
     pub works: Arc<Store<Work>>,
+    /// The Works that this process is writing.
+    pub work_writes: OwnWrites,
     /// Works by the permanent id of their binding, of either kind.
     pub works_by_binding: IndexId,
     /// Works by their execution namespace.
     pub works_by_namespace: IndexId,
+    pub rebalancers: Arc<Store<WorkloadRebalancer>>,
     /// Secrets of [`CREDENTIALS_NAMESPACE`].
     pub credentials: Arc<Store<Secret>>,
     /// Objects of every kind that may be propagated.
@@ -135,8 +139,10 @@ impl World {
             bindings_by_group,
             cluster_bindings_by_claim,
             works: works.build(),
+            work_writes: OwnWrites::default(),
             works_by_binding,
             works_by_namespace,
+            rebalancers: Store::builder().build(),
             credentials: Store::builder().build(),
             templates,
             templates_by_claim,
@@ -168,6 +174,7 @@ impl World {
         self.watch(&self.bindings);
         self.watch(&self.cluster_bindings);
         self.watch(&self.works);
+        self.watch(&self.rebalancers);
         let of_members = Selection {
             fields: Some(format!("metadata.namespace={CREDENTIALS_NAMESPACE}")),
             ..Selection::default()
@@ -182,6 +189,7 @@ impl World {
             self.bindings.synced(),
             self.cluster_bindings.synced(),
             self.works.synced(),
+            self.rebalancers.synced(),
             self.credentials.synced(),
         );
     }

@@ -2,14 +2,21 @@
 
 use std::fmt::Debug;
 
+use crds::conditions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
-use propagation::diff;
+use propagation::{
+    diff,
+    execution::{self, Answer, Refusal},
+};
 use runtime::{ApiError, Store, error::call};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+
+use crate::world::{Bindings, World};
 
 /// A kind of ours that can be written.
 pub(crate) trait Written:
@@ -78,6 +85,34 @@ pub(crate) async fn update_status<K: Written>(
     Ok(true)
 }
 
+/// Shows a condition of this type on a binding, or takes it away when there is none; writes only a difference.
+pub(crate) async fn show_condition<B: Bindings>(
+    world: &World,
+    binding: &B,
+    type_: &str,
+    condition: Option<Condition>,
+) -> Result<(), ApiError> {
+    let shown = binding
+        .status()
+        .and_then(|status| conditions::find(&status.conditions, type_));
+    if shown.is_none() && condition.is_none() {
+        return Ok(());
+    }
+    let mut updated = binding.clone();
+    let list = &mut updated.status_mut().conditions;
+    let changed = match condition {
+        Some(condition) => {
+            conditions::set_condition(list, condition, &Time(jiff::Timestamp::now()))
+        }
+        None => conditions::remove_condition(list, type_),
+    };
+    if changed {
+        let api = B::api(world, binding.namespace().as_deref());
+        update_status(&api, B::store(world), binding, &updated).await?;
+    }
+    Ok(())
+}
+
 /// Sends a patch of the status subresource and puts the answer into the store.
 pub(crate) async fn patch_status<K: Written>(
     api: &Api<K>,
@@ -134,6 +169,17 @@ pub(crate) async fn remove_finalizer<K: Written>(
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// What an error of an API server means; `place` is whose it is, for example `cluster member1`.
+pub(crate) fn refusal(error: &ApiError, place: &str) -> Refusal {
+    let status = error.status();
+    let answer = Answer {
+        code: status.map_or(0, |status| status.code),
+        message: status.map_or("", |status| &status.message),
+        namespace_terminating: error.is_namespace_terminating(),
+    };
+    execution::judge(answer, place)
 }
 
 /// A reference to an object of ours, as events need it.

@@ -1,26 +1,38 @@
 //! Binding -> Works: one Work in the execution space of each cluster that the binding names.
 //!
 //! reads   bindings, Works, Clusters, override policies, templates
-//! writes  Works                                owns  finalizers `karmada.io/binding-controller` and `karmada.io/cluster-resource-binding-controller`
-//! woken by  bindings, override policies, Works that go, Clusters whose labels or fields change
+//! writes  Works, condition `PurgeBarrier`      owns  finalizers `karmada.io/binding-controller` and `karmada.io/cluster-resource-binding-controller`
+//! woken by  bindings, override policies, Works that go or are edited by others, Clusters whose labels or fields change
 //!
 //! Both kinds of binding run through the same code.
 
+mod metrics;
 mod wake;
 mod works;
 
 pub(crate) use works::{DraftError, Overrides, upsert_draft};
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use crds::{object::Key, reasons, work::Work};
+use crds::{
+    object::Key,
+    reasons,
+    work::{ClusterResourceBinding, ResourceBinding, Work},
+};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
-use propagation::{events, render};
+use propagation::{
+    events,
+    render::{self, Barrier, Gates, PURGE_BARRIER},
+};
 use runtime::{Action, ApiError, Queue, controller::ReconcileError, events::Source};
 use trace::NoTrace;
 
+use self::metrics::Metrics;
 use crate::{
     world::{Bindings, World, template_of, to_value},
     write,
@@ -39,6 +51,8 @@ pub enum Error {
     DeleteWork { work: Key, source: ApiError },
     #[error("release binding {binding}")]
     Release { binding: Key, source: ApiError },
+    #[error("patch status of binding {binding}")]
+    PatchStatus { binding: Key, source: ApiError },
     #[error("divide completions of binding {binding}: {source}")]
     Completions {
         binding: Key,
@@ -59,6 +73,7 @@ impl ReconcileError for Error {
             Self::ReadTemplate { source, .. } => source.reason(),
             Self::DeleteWork { .. } => "DeleteWorkFailed",
             Self::Release { .. } => "ReleaseFailed",
+            Self::PatchStatus { .. } => "PatchStatusFailed",
             Self::Completions { .. } => "CompletionsFailed",
             Self::Works { .. } => "SyncWorkFailed",
         }
@@ -75,6 +90,7 @@ impl ReconcileError for Error {
     fn is_conflict(&self) -> bool {
         match self {
             Self::Release { source, .. } => source.is_conflict(),
+            Self::PatchStatus { source, .. } => source.is_conflict() || source.is_not_found(),
             Self::Works { conflict, .. } => *conflict,
             _ => false,
         }
@@ -84,10 +100,28 @@ impl ReconcileError for Error {
 struct Context {
     world: Arc<World>,
     events: Arc<Source>,
+    metrics: Arc<Metrics>,
+    gates: Gates,
 }
 
-/// Subscribes to the stores; the future runs the workers.
-pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'static, ()> {
+/// Subscribes to the stores, for both kinds of binding; the futures run the workers.
+pub fn prepare(world: &Arc<World>, gates: Gates, workers: usize) -> [BoxFuture<'static, ()>; 2] {
+    let metrics = Arc::new(Metrics::default());
+    world
+        .metrics
+        .register(|registry| metrics.register(registry));
+    [
+        prepare_kind::<ResourceBinding>(world, &metrics, gates, workers),
+        prepare_kind::<ClusterResourceBinding>(world, &metrics, gates, workers),
+    ]
+}
+
+fn prepare_kind<B: Bindings>(
+    world: &Arc<World>,
+    metrics: &Arc<Metrics>,
+    gates: Gates,
+    workers: usize,
+) -> BoxFuture<'static, ()> {
     let name = if B::IS_NAMESPACED {
         "binding-controller"
     } else {
@@ -99,6 +133,8 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'st
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),
+        metrics: Arc::clone(metrics),
+        gates,
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -121,8 +157,12 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     if binding.meta().deletion_timestamp.is_some() {
         return release(context, &*binding, &works).await;
     }
-    remove_orphans(context, &*binding, &works).await?;
-    if is_barred(world, &*binding, &works) {
+    if render::is_answered(&*binding) {
+        remove_orphans(context, &*binding, &works).await?;
+    }
+    let barrier = barrier(world, &*binding, &works);
+    show_barrier(context, &*binding, barrier.as_ref()).await?;
+    if barrier.is_some_and(|barrier| barrier.is_closed()) {
         return Ok(Action::Requeue(PURGE_INTERVAL));
     }
 
@@ -141,7 +181,9 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
         return Ok(Action::AwaitChange);
     };
     let template = to_value(&template);
+    let started = Instant::now();
     let synced = works::sync(context, &*binding, &template).await;
+    context.metrics.synced(synced.is_ok(), started.elapsed());
     report(context, &*binding, &synced);
     synced.map(|_| Action::AwaitChange)
 }
@@ -203,13 +245,17 @@ async fn delete_work(world: &World, work: &Work) -> Result<(), Error> {
         })
 }
 
-fn is_barred<B: Bindings>(world: &World, binding: &B, works: &[Arc<Work>]) -> bool {
+/// What holds back Works because of clusters that have to be left before the workload starts elsewhere.
+fn barrier<B: Bindings>(world: &World, binding: &B, works: &[Arc<Work>]) -> Option<Barrier> {
     let is_reachable = |cluster: &str| {
         world
             .clusters
             .get(&Key::cluster_scoped(cluster))
             .is_some_and(|cluster| cluster.is_ready())
     };
+    if render::targets(binding.spec()).is_empty() {
+        return None;
+    }
     render::purge_barrier(
         binding.spec(),
         works.iter().map(AsRef::as_ref),
@@ -217,7 +263,20 @@ fn is_barred<B: Bindings>(world: &World, binding: &B, works: &[Arc<Work>]) -> bo
         PURGE_LIMIT,
         &Time(jiff::Timestamp::now()),
     )
-    .is_some_and(|barrier| barrier.is_closed())
+}
+
+async fn show_barrier<B: Bindings>(
+    context: &Context,
+    binding: &B,
+    barrier: Option<&Barrier>,
+) -> Result<(), Error> {
+    let condition = barrier.map(|barrier| barrier.condition(PURGE_LIMIT));
+    write::show_condition(&context.world, binding, PURGE_BARRIER, condition)
+        .await
+        .map_err(|source| Error::PatchStatus {
+            binding: binding.key(),
+            source,
+        })
 }
 
 /// Tells binding and template what came of the pass; success only when something was written.
@@ -254,6 +313,7 @@ fn describe(error: &Error) -> String {
         Error::Completions { source, .. } => source.to_string(),
         Error::ReadTemplate { source, .. }
         | Error::DeleteWork { source, .. }
+        | Error::PatchStatus { source, .. }
         | Error::Release { source, .. } => {
             format!("{error}: {source}")
         }

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use crds::{cluster::Cluster, object::Key, policy::OverrideSpec, work::Binding};
 use kube::ResourceExt;
-use propagation::{matching::Subject, overrides};
+use propagation::{
+    matching::Subject,
+    overrides,
+    render::{is_answered, orphans},
+};
 use runtime::{Change, Queue, queue::Priority};
+use trace::NoTrace;
 
 use crate::world::{Bindings, World, binding_of, template_of};
 
 pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
-    let to = Arc::clone(queue);
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
     B::store(world).subscribe(move |change| match change {
         Change::Added { new, initial } => {
             to.add_with(
@@ -25,15 +30,35 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
         Change::Updated { old, new } if is_relevant(&***old, &***new) => {
             to.add(Binding::key(&***new));
         }
+        // The scheduler's answer lets Works go that waited for it.
+        Change::Updated { old, new }
+            if !is_answered(&***old)
+                && is_answered(&***new)
+                && weak
+                    .upgrade()
+                    .is_some_and(|world| has_orphans(&world, &***new)) =>
+        {
+            to.add(Binding::key(&***new));
+        }
         _ => {}
     });
 
     // A Work that goes, by hand or because an execution space went, is made again if the binding still wants it.
-    let to = Arc::clone(queue);
+    // One that somebody edits is put right.
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
     world.works.subscribe(move |change| {
-        if let Change::Deleted { old } = change
-            && let Some(key) = binding_of::<B>(old)
-        {
+        let concerned = match change {
+            Change::Deleted { old } => binding_of::<B>(old),
+            Change::Updated { old, new }
+                if weak
+                    .upgrade()
+                    .is_some_and(|world| world.work_writes.is_foreign(old, new)) =>
+            {
+                binding_of::<B>(old).or_else(|| binding_of::<B>(new))
+            }
+            _ => None,
+        };
+        if let Some(key) = concerned {
             to.add(key);
         }
     });
@@ -82,6 +107,18 @@ fn is_relevant<B: Binding>(old: &B, new: &B) -> bool {
         || old.permanent_id() != new.permanent_id()
         || old.meta().deletion_timestamp != new.meta().deletion_timestamp
         || old.uid() != new.uid()
+}
+
+fn has_orphans<B: Bindings>(world: &World, binding: &B) -> bool {
+    let works = binding.permanent_id().map_or_else(Vec::new, |id| {
+        world.works.by_index(world.works_by_binding, id)
+    });
+    !orphans(
+        binding.spec(),
+        works.iter().map(AsRef::as_ref),
+        &mut NoTrace,
+    )
+    .is_empty()
 }
 
 fn looks_differ(old: &Cluster, new: &Cluster) -> bool {

@@ -13,7 +13,7 @@ use futures::future::join_all;
 use kube::Api;
 use propagation::{
     events, overrides,
-    render::{self, Draft, Gates, Place, Plan, RenderError, Target, Upsert, UpsertError},
+    render::{self, Draft, Place, Plan, RenderError, Target, Upsert, UpsertError},
 };
 use runtime::ApiError;
 use serde_json::Value;
@@ -42,12 +42,18 @@ enum Failure {
     },
     #[error("cluster {cluster}: {source}")]
     Write { cluster: String, source: ApiError },
+    #[error("cluster {cluster}: {source}; {remedy}")]
+    Refused {
+        cluster: String,
+        source: ApiError,
+        remedy: String,
+    },
 }
 
 impl Failure {
     fn is_terminal(&self) -> bool {
         match self {
-            Self::NoCluster(_) | Self::Render { .. } => true,
+            Self::NoCluster(_) | Self::Render { .. } | Self::Refused { .. } => true,
             Self::Upsert { source, .. } => source.is_terminal(),
             Self::Write { .. } => false,
         }
@@ -105,7 +111,7 @@ pub(super) async fn sync<B: Bindings>(
 ) -> Result<bool, Error> {
     let world = &context.world;
     let key = Binding::key(binding);
-    let plan = Plan::new(binding, template, Gates::default(), &mut NoTrace).map_err(|source| {
+    let plan = Plan::new(binding, template, context.gates, &mut NoTrace).map_err(|source| {
         Error::Completions {
             binding: key.clone(),
             source,
@@ -190,10 +196,18 @@ async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Fail
                 cluster: cluster.into(),
                 source,
             },
-            DraftError::Write(source) => Failure::Write {
-                cluster: cluster.into(),
-                source,
-            },
+            DraftError::Write(source) => {
+                let cluster = cluster.to_owned();
+                let refusal = write::refusal(&source, "the control plane");
+                match refusal.remedy.filter(|_| refusal.is_lasting) {
+                    Some(remedy) => Failure::Refused {
+                        cluster,
+                        source,
+                        remedy,
+                    },
+                    None => Failure::Write { cluster, source },
+                }
+            }
         })
 }
 
@@ -219,6 +233,7 @@ pub(crate) async fn upsert_draft(
     match (draft.upsert(existing.as_deref(), &fresh_id)?, existing) {
         (Upsert::Unchanged, _) => Ok(false),
         (Upsert::Update(work), Some(existing)) => {
+            let _writing = world.work_writes.begin(&existing);
             Ok(write::update(&api, &world.works, &existing, &work).await?)
         }
         (Upsert::Create(work) | Upsert::Update(work), _) => {

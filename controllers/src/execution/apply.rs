@@ -9,11 +9,12 @@ use propagation::{
 };
 use runtime::{Action, ApiError, error::call};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trace::NoTrace;
 
 use super::{
-    Context, Error, MemberRef,
+    Context, Error, MemberRef, is_applied,
+    metrics::Request,
     observe::{ObserveError, Place, place},
     status,
 };
@@ -25,17 +26,56 @@ const PENDING: Duration = Duration::from_secs(4);
 /// How often a write that lost a race is decided anew within one pass.
 const RACES: usize = 5;
 
+/// So many passes in a row may fail for a passing reason, such as a namespace that is on its way, before anybody is told.
+const QUIET: u32 = 3;
+
+/// When a Work is looked at again that the member refuses; a change of the Work or in the member comes first.
+const REFUSED: Duration = Duration::from_mins(5);
+
+/// The same for a Work whose object is not ours, which no watch shows.
+const IN_CONFLICT: Duration = Duration::from_secs(30);
+
 /// Why a manifest is not in the member.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ManifestError {
     #[error(transparent)]
     Plan(#[from] PlanError),
+    #[error("{0}")]
+    MarkRemoved(String),
+    #[error("{message}; {remedy}")]
+    Refused { message: String, remedy: String },
     #[error(transparent)]
     Observe(#[from] ObserveError),
     #[error(transparent)]
     Api(#[from] ApiError),
     #[error("the manifest is not an object: {0}")]
     Malformed(#[from] serde_json::Error),
+}
+
+impl ManifestError {
+    /// Says what the member's answer means.
+    fn explained(self, cluster: &str) -> Self {
+        let Self::Api(error) = &self else { return self };
+        let refusal = write::refusal(error, &format!("cluster {cluster}"));
+        match refusal.remedy {
+            Some(remedy) if refusal.is_lasting => Self::Refused {
+                message: error.to_string(),
+                remedy,
+            },
+            _ => self,
+        }
+    }
+
+    /// When to try again what most likely only a change of an input ends; `None` for what passes by itself.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::MarkRemoved(_) => Some(IN_CONFLICT),
+            Self::Plan(error) if error.is_conflict() => Some(IN_CONFLICT),
+            Self::Observe(ObserveError::NoKind { complete, .. }) => complete.then_some(IN_CONFLICT),
+            Self::Plan(_) | Self::Refused { .. } | Self::Malformed(_) => Some(REFUSED),
+            Self::Observe(ObserveError::Api(_)) | Self::Api(_) => None,
+        }
+    }
 }
 
 /// What came of one manifest.
@@ -51,7 +91,9 @@ pub(super) async fn apply(
     work: &Work,
     cluster: &Cluster,
     member: MemberRef<'_>,
+    failures: u32,
 ) -> Result<Action, Error> {
+    let started = Instant::now();
     let manifests = execution::manifests(work);
     let mut places = Vec::new();
     for manifest in &manifests {
@@ -64,36 +106,49 @@ pub(super) async fn apply(
     let mut outcomes = Vec::new();
     for (manifest, found) in manifests.iter().zip(places) {
         let outcome = match found {
-            Ok(place) => apply_one(context, manifest, &place, &member.name).await,
+            Ok(place) => apply_one(context, work, manifest, &place, &member.name)
+                .await
+                .map_err(|error| error.explained(&member.name)),
             Err(error) => Err(error.into()),
         };
-        report(context, work, manifest, &member.name, &outcome);
         outcomes.push(outcome);
     }
-    status::applied(context, work, &manifests, &outcomes).await?;
-    let errors: Vec<String> = outcomes
+    let errors: Vec<&ManifestError> = outcomes
         .iter()
-        .filter_map(|outcome| Some(outcome.as_ref().err()?.to_string()))
+        .filter_map(|outcome| outcome.as_ref().err())
         .collect();
+    context.metrics.synced(errors.is_empty(), started.elapsed());
+    let waits: Option<Vec<Duration>> = errors.iter().map(|error| error.retry_after()).collect();
+    // A passing failure is worth a word only when it lasts.
+    let is_quiet = waits.is_none() && failures < QUIET;
+    if !is_quiet {
+        for (manifest, outcome) in manifests.iter().zip(&outcomes) {
+            report(context, work, manifest, &member.name, outcome);
+        }
+        status::applied(context, work, &manifests, &outcomes).await?;
+    }
     if errors.is_empty() {
         return Ok(Action::AwaitChange);
     }
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     Err(Error::Apply {
         work: Key::of_meta(&work.metadata),
         cluster: cluster.metadata.name.clone().unwrap_or_default(),
-        message: execution::conditions::joined(&errors),
+        message: execution::conditions::joined(&texts),
+        retry_after: waits.and_then(|waits| waits.into_iter().min()),
     })
 }
 
 async fn apply_one(
     context: &Context,
+    work: &Work,
     manifest: &Value,
     place: &Place,
     cluster: &str,
 ) -> Result<Applied, ManifestError> {
     let mut observed = place.observed().await?;
     for _ in 0..RACES {
-        match try_apply(context, manifest, observed, place, cluster).await {
+        match try_apply(context, work, manifest, observed, place, cluster).await {
             // The store was behind, the member's own controllers wrote first, or the object is not ours and therefore in no
             // store: decide again on what is there now.
             Err(ManifestError::Api(error)) if error.is_already_exists() || error.is_conflict() => {
@@ -102,11 +157,12 @@ async fn apply_one(
             outcome => return outcome,
         }
     }
-    try_apply(context, manifest, observed, place, cluster).await
+    try_apply(context, work, manifest, observed, place, cluster).await
 }
 
 async fn try_apply(
     context: &Context,
+    work: &Work,
     manifest: &Value,
     observed: Option<Value>,
     place: &Place,
@@ -118,7 +174,24 @@ async fn try_apply(
         cluster,
         &context.world.interpreter,
         &mut NoTrace,
-    )?;
+    )
+    .map_err(|error| match &observed {
+        Some(observed)
+            if error.is_conflict()
+                && execution::lost_mark(observed, &Key::of_meta(&work.metadata)) =>
+        {
+            ManifestError::MarkRemoved(execution::conditions::mark_removed_message(
+                cluster, observed,
+            ))
+        }
+        _ => error.into(),
+    })?;
+    let count = |request, reply: Result<DynamicObject, ApiError>| {
+        context
+            .metrics
+            .asked(manifest, cluster, request, reply.is_ok());
+        reply
+    };
     let (created, reply) = match plan {
         Plan::Unchanged => {
             return Ok(Applied {
@@ -129,22 +202,19 @@ async fn try_apply(
         }
         Plan::Create(object) => {
             let object: DynamicObject = serde_json::from_value(object)?;
-            (
-                true,
-                call(place.api.create(&PostParams::default(), &object)).await?,
-            )
+            let recreate = is_applied(work);
+            let reply = call(place.api.create(&PostParams::default(), &object)).await;
+            (true, count(Request::Create { recreate }, reply)?)
         }
         Plan::Update { object, .. } => {
             let object: DynamicObject = serde_json::from_value(object)?;
-            (
-                false,
-                call(
-                    place
-                        .api
-                        .replace(&place.key.name, &PostParams::default(), &object),
-                )
-                .await?,
+            let reply = call(
+                place
+                    .api
+                    .replace(&place.key.name, &PostParams::default(), &object),
             )
+            .await;
+            (false, count(Request::Update, reply)?)
         }
     };
     let mut reply = place.typed(reply);

@@ -69,13 +69,15 @@ impl Lanes {
     }
 
     fn spawn(&self, queue: Arc<Queue<Key>>) {
+        let counted = Arc::clone(&queue);
         let controller = self.context.world.controller(NAME, queue, self.workers);
         let context = Arc::clone(&self.context);
         let stop = context.world.stop.clone();
         self.tasks.spawn(controller.run(
             move |key: Key| {
                 let context = Arc::clone(&context);
-                async move { reconcile(&context, &key).await }
+                let failures = counted.failures(&key);
+                async move { reconcile(&context, &key, failures).await }
             },
             stop,
         ));

@@ -9,15 +9,21 @@
 
 mod apply;
 mod lanes;
+mod metrics;
 mod observe;
 mod remove;
 mod status;
 mod wake;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crds::{
     cluster::{Cluster, ClusterSyncMode},
+    conditions,
     keys::finalizers::EXECUTION_CONTROLLER,
     names,
     object::Key,
@@ -28,7 +34,7 @@ use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
 use runtime::{Action, ApiError, controller::ReconcileError, events::Source, member::Member};
 
-use self::lanes::Lanes;
+use self::{lanes::Lanes, metrics::Metrics};
 use crate::{world::World, write};
 
 const NAME: &str = "execution-controller";
@@ -42,6 +48,8 @@ pub enum Error {
         work: Key,
         cluster: String,
         message: String,
+        /// When to try again if only a change of an input can help.
+        retry_after: Option<Duration>,
     },
     #[error("clean up after work {work} in cluster {cluster}: {message}")]
     Remove {
@@ -70,6 +78,13 @@ impl ReconcileError for Error {
         matches!(self, Self::NoExecutionSpace { .. })
     }
 
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Apply { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
     fn is_conflict(&self) -> bool {
         match self {
             Self::Release { source, .. } | Self::PatchStatus { source, .. } => {
@@ -83,15 +98,21 @@ impl ReconcileError for Error {
 pub(super) struct Context {
     world: Arc<World>,
     events: Arc<Source>,
+    metrics: Metrics,
     /// When the discovery of a member was refreshed on our behalf, so that an unknown kind does not do it at every pass.
     refreshed: Mutex<HashMap<String, Instant>>,
 }
 
 /// Subscribes to the stores; the future runs the workers, `workers` of them for each member.
 pub fn prepare(world: &Arc<World>, workers: usize) -> BoxFuture<'static, ()> {
+    let metrics = Metrics::default();
+    world
+        .metrics
+        .register(|registry| metrics.register(registry));
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, NAME),
+        metrics,
         refreshed: Mutex::default(),
     });
     let lanes = Lanes::new(context, workers);
@@ -104,7 +125,8 @@ pub fn prepare(world: &Arc<World>, workers: usize) -> BoxFuture<'static, ()> {
     })
 }
 
-async fn reconcile(context: &Context, key: &Key) -> Result<Action, Error> {
+/// Carries out a Work, after this many failures in a row.
+async fn reconcile(context: &Context, key: &Key, failures: u32) -> Result<Action, Error> {
     let world = &context.world;
     let Some(work) = world.works.get(key) else {
         return Ok(Action::AwaitChange);
@@ -134,7 +156,7 @@ async fn reconcile(context: &Context, key: &Key) -> Result<Action, Error> {
     if !cluster.is_ready() {
         return Ok(Action::AwaitChange);
     }
-    apply::apply(context, &work, &cluster, &member).await
+    apply::apply(context, &work, &cluster, &member, failures).await
 }
 
 /// Puts our finalizer on a Work that somebody wrote without it, so that its objects do not outlive it.
@@ -164,6 +186,13 @@ async fn hold(context: &Context, work: &Work) -> Result<(), Error> {
 
 fn works_api(world: &World, work: &Work) -> Api<Work> {
     Api::namespaced(world.client(), &work.namespace().unwrap_or_default())
+}
+
+/// Whether the Work says that its objects are in the member.
+fn is_applied(work: &Work) -> bool {
+    work.status
+        .as_ref()
+        .is_some_and(|status| conditions::is_true(&status.conditions, conditions::work::APPLIED))
 }
 
 /// Whether the member answers, as far as we know.

@@ -1,7 +1,7 @@
 //! Cleans the member after a Work that goes, then lets the Work go.
 
 use crds::{cluster::Cluster, keys::finalizers::EXECUTION_CONTROLLER, object::Key, work::Work};
-use kube::api::{DeleteParams, DynamicObject, PostParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use propagation::execution::{self, DeletePlan, ReleasePlan};
 use runtime::{Action, ApiError, error::call};
 use serde_json::Value;
@@ -11,7 +11,8 @@ use super::{
     Context, Error, MemberRef,
     apply::ManifestError,
     is_ready,
-    observe::{ObserveError, place},
+    metrics::Request,
+    observe::{ObserveError, Place, place},
     works_api,
 };
 use crate::write;
@@ -78,23 +79,7 @@ async fn clean(
     // Read live: a deletion is decided on what the member has, not on what we last heard of it.
     let observed = place.live().await?;
     if work.spec.preserve_resources_on_deletion == Some(true) {
-        let plan = execution::release_plan(
-            manifest,
-            &key,
-            observed.as_ref(),
-            &context.world.interpreter,
-            &mut NoTrace,
-        )?;
-        if let ReleasePlan::Update(object) = plan {
-            let object: DynamicObject = serde_json::from_value(object)?;
-            call(
-                place
-                    .api
-                    .replace(&place.key.name, &PostParams::default(), &object),
-            )
-            .await?;
-        }
-        return Ok(());
+        return release(context, manifest, &key, &place, observed.as_ref()).await;
     }
     if let DeletePlan::Delete {
         uid,
@@ -108,10 +93,59 @@ async fn clean(
             }),
             ..DeleteParams::background()
         };
-        match call(place.api.delete(&place.key.name, &params)).await {
-            Err(error) if !ApiError::is_not_found(&error) => return Err(error.into()),
-            _ => {}
+        let reply = call(place.api.delete(&place.key.name, &params)).await;
+        let gone = reply.as_ref().is_err_and(ApiError::is_not_found);
+        context.metrics.asked(
+            manifest,
+            &member.name,
+            Request::Delete,
+            gone || reply.is_ok(),
+        );
+        if !gone {
+            reply?;
         }
     }
     Ok(())
+}
+
+/// Leaves the object behind without our marks. Where the member refuses the rest of the Work's content, the marks alone go: nothing may
+/// keep a Work from letting go.
+async fn release(
+    context: &Context,
+    manifest: &Value,
+    work: &Key,
+    place: &Place,
+    observed: Option<&Value>,
+) -> Result<(), ManifestError> {
+    let plan = execution::release_plan(
+        manifest,
+        work,
+        observed,
+        &context.world.interpreter,
+        &mut NoTrace,
+    );
+    let wanted = match plan {
+        Ok(ReleasePlan::Done { .. }) => return Ok(()),
+        Ok(ReleasePlan::Update(object)) => Some(serde_json::from_value::<DynamicObject>(object)?),
+        Err(_) => None,
+    };
+    let name = &place.key.name;
+    if let Some(object) = wanted {
+        match call(place.api.replace(name, &PostParams::default(), &object)).await {
+            Err(error) if error.is_refusal() => {}
+            Err(error) if error.is_not_found() => return Ok(()),
+            replaced => return replaced.map(drop).map_err(Into::into),
+        }
+    }
+    let Some(patch) = observed.and_then(execution::unmark) else {
+        return Ok(());
+    };
+    call(
+        place
+            .api
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch)),
+    )
+    .await
+    .map(drop)
+    .map_err(Into::into)
 }

@@ -42,6 +42,8 @@ pub(super) async fn applied(
         && !status.manifest_statuses.is_empty();
     let condition = if recreated && errors.is_empty() {
         built::recreated(None, work.metadata.generation)
+    } else if is_marks_alone(outcomes) {
+        built::mark_removed(built::joined(&errors), work.metadata.generation)
     } else {
         built::applied(manifests.len(), &errors, work.metadata.generation)
     };
@@ -61,6 +63,15 @@ pub(super) async fn applied(
         }
     }
     patch(context, work, status).await
+}
+
+/// Whether nothing failed but that objects lost our mark.
+fn is_marks_alone(outcomes: &[Result<Applied, ManifestError>]) -> bool {
+    let mut errors = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().err())
+        .peekable();
+    errors.peek().is_some() && errors.all(|error| matches!(error, ManifestError::MarkRemoved(_)))
 }
 
 /// A Work that was applied by re-creating keeps saying so until it is applied for another reason.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crds::{
+    cluster::{ApiEnablements, Cluster},
     names,
     object::{Gvk, Key},
     work::Work,
@@ -10,7 +11,7 @@ use crds::{
 use kube::{ResourceExt, api::DynamicObject};
 use runtime::{Change, queue::Priority};
 
-use super::{is_ready, lanes::Lanes};
+use super::{is_applied, is_ready, lanes::Lanes};
 use crate::world::World;
 
 /// Changes of a member object come in bursts, while its pods start; this long a burst is gathered into one pass.
@@ -38,7 +39,20 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
     });
 
     let to = Arc::clone(lanes);
-    world.members.on_object(move |cluster, _, change| {
+    let weak = Arc::downgrade(world);
+    world.members.on_object(move |cluster, gvk, change| {
+        // What waits for its namespace does not wait longer than that.
+        if let Change::Added {
+            new,
+            initial: false,
+        } = change
+            && gvk.group.is_empty()
+            && gvk.kind == "Namespace"
+            && let Some(world) = weak.upgrade()
+        {
+            let namespace = new.name_any();
+            wake_unapplied(&world, &to, cluster, |work| is_in(work, &namespace));
+        }
         // Whoever takes the back reference off an object does not hide it from us: it still had it before.
         let key = work_of(cluster, change.object())
             .or_else(|| change.old().and_then(|old| work_of(cluster, old)));
@@ -72,14 +86,20 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
         let Some(world) = weak.upgrade() else { return };
         let before = change.old();
         let now = (!change.is_deletion()).then(|| change.object());
-        let is_leaving = |cluster: Option<&Arc<crds::cluster::Cluster>>| {
+        let is_leaving = |cluster: Option<&Arc<Cluster>>| {
             cluster.is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
         };
         let turned_ready = is_ready(now.map(AsRef::as_ref)) && !is_ready(before.map(AsRef::as_ref));
         // A cluster that begins to leave, or is gone, releases the Works that waited for it.
         let left = change.is_deletion() || is_leaving(now) && !is_leaving(before);
+        let name = change.object().name_any();
         if turned_ready || left {
-            wake_all(&world, &to, &change.object().name_any(), |_| true);
+            wake_all(&world, &to, &name, |_| true);
+        } else if let (Some(before), Some(now)) = (before, now)
+            && served(before) != served(now)
+        {
+            // A kind that was missing may be there now.
+            wake_unapplied(&world, &to, &name, |_| true);
         }
     });
 }
@@ -102,6 +122,33 @@ fn wake_all(world: &World, lanes: &Lanes, cluster: &str, which: impl Fn(&Work) -
             queue.add_with(Key::of_meta(&work.metadata), Priority::Low);
         }
     }
+}
+
+/// Wakes Works whose objects are not in the member.
+fn wake_unapplied(world: &World, lanes: &Lanes, cluster: &str, which: impl Fn(&Work) -> bool) {
+    let space = names::execution_namespace(cluster);
+    for work in world.works.by_index(world.works_by_namespace, &space) {
+        if !is_applied(&work) && which(&work) {
+            lanes
+                .lane(cluster)
+                .add_with(Key::of_meta(&work.metadata), Priority::Low);
+        }
+    }
+}
+
+fn is_in(work: &Work, namespace: &str) -> bool {
+    work.spec
+        .workload
+        .manifests
+        .iter()
+        .any(|manifest| crds::object::namespace(manifest) == Some(namespace))
+}
+
+fn served(cluster: &Cluster) -> &[ApiEnablements] {
+    cluster
+        .status
+        .as_ref()
+        .map_or(&[], |status| &status.api_enablements)
 }
 
 fn carries(work: &Work, gvk: &Gvk) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! reads   Namespaces, Clusters, `ClusterOverridePolicies`
 //! writes  Works owned by the Namespace
-//! woken by  Namespaces, Clusters that join or change their labels, `ClusterOverridePolicies`, Works that go
+//! woken by  Namespaces, Clusters that join or change their labels, `ClusterOverridePolicies`, Works that go or are edited by others
 
 use std::sync::Arc;
 
@@ -127,13 +127,23 @@ fn subscribe(world: &Arc<World>, queue: &Arc<Queue<String>>) {
             every(&weak, &to);
         }
     });
-    let to = Arc::clone(queue);
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
     world.works.subscribe(move |change| {
-        if let Change::Deleted { old } = change
-            && let Some(owner) = old
-                .owner_references()
-                .iter()
-                .find(|owner| owner.kind == "Namespace" && owner.api_version == "v1")
+        let old = match change {
+            Change::Deleted { old } => old,
+            Change::Updated { old, new }
+                if weak
+                    .upgrade()
+                    .is_some_and(|world| world.work_writes.is_foreign(old, new)) =>
+            {
+                old
+            }
+            _ => return,
+        };
+        if let Some(owner) = old
+            .owner_references()
+            .iter()
+            .find(|owner| owner.kind == "Namespace" && owner.api_version == "v1")
         {
             to.add(owner.name.clone());
         }

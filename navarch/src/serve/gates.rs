@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, str::FromStr};
 
 use controllers::detector;
+use propagation::{failover, render};
 use scheduler::options::GateError;
 
 /// How settled a feature is; `AllAlpha` and `AllBeta` speak of all gates of a stage.
@@ -33,11 +34,18 @@ const fn alpha(name: &'static str) -> Gate {
     Gate { name, stage }
 }
 
+const fn beta(name: &'static str) -> Gate {
+    let stage = Stage::Beta;
+    Gate { name, stage }
+}
+
 const PROPAGATION_POLICY_PREEMPTION: Gate = alpha("PropagationPolicyPreemption");
 const PRIORITY_BASED_SCHEDULING: Gate = alpha("PriorityBasedScheduling");
 const MULTIPLE_POD_TEMPLATES_SCHEDULING: Gate = alpha("MultiplePodTemplatesScheduling");
 const WORKLOAD_AFFINITY: Gate = alpha("WorkloadAffinity");
 const RESOURCE_QUOTA_ESTIMATE: Gate = alpha("ResourceQuotaEstimate");
+const STATEFUL_FAILOVER_INJECTION: Gate = alpha("StatefulFailoverInjection");
+const GRACEFUL_EVICTION: Gate = beta("GracefulEviction");
 
 /// The value of `--feature-gates`, such as `PropagationPolicyPreemption=true,AllAlpha=false`.
 #[derive(Debug, Clone)]
@@ -86,6 +94,21 @@ impl FeatureGates {
         }
     }
 
+    pub(crate) fn rendering(&self) -> render::Gates {
+        render::Gates {
+            stateful_failover_injection: self.is_enabled(STATEFUL_FAILOVER_INJECTION),
+        }
+    }
+
+    /// How workloads fail over; `unknown_keeps_running` is a flag of its own.
+    pub(crate) fn failover(&self, unknown_keeps_running: bool) -> failover::Options {
+        failover::Options {
+            graceful_eviction: self.is_enabled(GRACEFUL_EVICTION),
+            stateful_injection: self.is_enabled(STATEFUL_FAILOVER_INJECTION),
+            unknown_keeps_running,
+        }
+    }
+
     pub(crate) fn preemption(&self) -> bool {
         self.is_enabled(PROPAGATION_POLICY_PREEMPTION)
     }
@@ -111,6 +134,9 @@ mod tests {
             assert_eq!(of_detector.workload_affinity, affinity, "{text}");
             assert_eq!(gates.scheduler().workload_affinity, affinity, "{text}");
         }
+        let gates: FeatureGates = "AllAlpha=true,AllBeta=false".parse().unwrap();
+        assert!(gates.rendering().stateful_failover_injection);
+        assert!(!gates.failover(false).graceful_eviction);
         assert!("Wings=true".parse::<FeatureGates>().is_err());
         assert!("AllAlpha=maybe".parse::<FeatureGates>().is_err());
     }

@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use controllers::{
-    World, binding, binding_status, cluster, cluster_status, detector, discovery, execution,
-    namespace, policy, scheduling,
+    World, application_failover, binding, binding_status, cluster, cluster_status, detector,
+    discovery, eviction, execution, namespace, policy, rebalancer, scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
@@ -156,11 +156,28 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         roles.push(detecting);
         roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
         roles.push(discovery::prepare(world, resolved.discovery.clone()));
-        roles.push(binding::prepare::<ResourceBinding>(world, workers.bindings));
-        roles.push(binding::prepare::<ClusterResourceBinding>(
+        roles.extend(binding::prepare(
             world,
+            resolved.rendering,
             workers.bindings,
         ));
+        roles.push(eviction::prepare::<ResourceBinding>(
+            world,
+            resolved.eviction,
+        ));
+        roles.push(eviction::prepare::<ClusterResourceBinding>(
+            world,
+            resolved.eviction,
+        ));
+        roles.push(application_failover::prepare::<ResourceBinding>(
+            world,
+            resolved.application_failover.clone(),
+        ));
+        roles.push(application_failover::prepare::<ClusterResourceBinding>(
+            world,
+            resolved.application_failover.clone(),
+        ));
+        roles.push(rebalancer::prepare(world, 1));
         roles.push(binding_status::prepare::<ResourceBinding>(
             world,
             workers.bindings,

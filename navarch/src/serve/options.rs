@@ -4,12 +4,17 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use controllers::{cluster, cluster_status, detector, discovery, namespace, policy};
+use controllers::{
+    application_failover, cluster, cluster_status, detector, discovery, eviction, namespace, policy,
+};
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use propagation::skip::{SkippedApis, SkippedNamespaces};
+use propagation::{
+    render,
+    skip::{SkippedApis, SkippedNamespaces},
+};
 use scheduler::plugins::Registry;
 
 use super::{Component, gates::FeatureGates};
@@ -122,6 +127,14 @@ pub(crate) struct ServeArgs {
         value_name = "LIST"
     )]
     pub(super) feature_gates: FeatureGates,
+
+    /// How long a workload is kept at most in a cluster that it leaves gracefully, unless its eviction says otherwise.
+    #[arg(long, default_value = "10m", value_parser = duration, value_name = "DURATION")]
+    pub(super) graceful_eviction_timeout: Duration,
+
+    /// While nothing is known of a workload's health, the time for which it counts as unhealthy runs on instead of starting over.
+    #[arg(long)]
+    pub(super) failover_counts_unknown_health: bool,
 }
 
 /// `10s`, `2m`, `1h30m`, `500ms`.
@@ -148,6 +161,9 @@ pub(super) struct Resolved {
     pub(super) scheduler: scheduler::Options,
     pub(super) detector: detector::Options,
     pub(super) policy: policy::Options,
+    pub(super) rendering: render::Gates,
+    pub(super) eviction: eviction::Options,
+    pub(super) application_failover: application_failover::Options,
     pub(super) discovery: discovery::Options,
     pub(super) namespace: namespace::Options,
     pub(super) cluster: cluster::Options,
@@ -163,6 +179,13 @@ impl Resolved {
         let plugins = plugins
             .enable(&args.plugins, &args.feature_gates.scheduler())
             .context("--plugins")?;
+        let scheduler = scheduler::Options {
+            scheduler_name: args.scheduler_name,
+            gates: args.feature_gates.scheduler(),
+            plugins,
+            empty_workload_propagation: args.enable_empty_workload_propagation,
+            ..scheduler::Options::default()
+        };
         Ok(Self {
             component: args.component,
             control_plane: control_plane(args.kubeconfig, args.context).await?,
@@ -173,13 +196,19 @@ impl Resolved {
                 bindings: args.concurrent_resourcebinding_syncs,
                 works: args.concurrent_work_syncs,
             },
-            scheduler: scheduler::Options {
-                scheduler_name: args.scheduler_name,
-                gates: args.feature_gates.scheduler(),
-                plugins,
-                empty_workload_propagation: args.enable_empty_workload_propagation,
-                ..scheduler::Options::default()
+            rendering: args.feature_gates.rendering(),
+            eviction: eviction::Options {
+                timeout: args.graceful_eviction_timeout,
+                workers: args.concurrent_resourcebinding_syncs,
             },
+            application_failover: application_failover::Options {
+                failover: args
+                    .feature_gates
+                    .failover(args.failover_counts_unknown_health),
+                scheduler: scheduler.clone(),
+                workers: args.concurrent_resourcebinding_syncs,
+            },
+            scheduler,
             detector: detector::Options {
                 skipped_apis: skipped_apis.clone(),
                 skipped_namespaces: skipped_namespaces.clone(),

@@ -1,0 +1,340 @@
+//! Binding -> eviction tasks: a workload leaves the clusters in which it stays unhealthy for longer than its policy tolerates.
+//!
+//! reads   bindings, Clusters
+//! writes  eviction tasks and `spec.clusters`, annotation `navarch.dev/unhealthy-since`, condition `FailoverHeld`
+//! woken by  bindings with `spec.failover.application`
+//!
+//! Since when a workload is unhealthy is written on its binding, so that a restart does not begin the toleration anew. The last cluster
+//! is left only when the scheduler would find another.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{
+    config::InterpreterOperation,
+    object::Key,
+    reasons,
+    work::{Binding, ResourceBindingSpec},
+};
+use futures::future::BoxFuture;
+use interpreter::Target;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use propagation::{
+    events,
+    failover::{self, Decision, FAILOVER_HELD, FailoverError, UNHEALTHY_SINCE, UnhealthySince},
+};
+use runtime::{
+    Action, ApiError, Change, Queue, controller::ReconcileError, events::Source, queue::Priority,
+};
+use scheduler::{Inputs, Snapshot, relevance};
+use trace::NoTrace;
+
+use crate::{
+    world::{Bindings, World},
+    write,
+};
+
+/// How often a workload is looked at again that has nowhere to go.
+const HELD_INTERVAL: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("evict binding {binding} from unhealthy clusters")]
+    Evict { binding: Key, source: ApiError },
+    #[error("patch status of binding {binding}")]
+    PatchStatus { binding: Key, source: ApiError },
+}
+
+impl ReconcileError for Error {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Evict { .. } => "EvictFailed",
+            Self::PatchStatus { .. } => "PatchStatusFailed",
+        }
+    }
+
+    fn is_conflict(&self) -> bool {
+        match self {
+            Self::Evict { source, .. } | Self::PatchStatus { source, .. } => {
+                source.is_conflict() || source.is_not_found()
+            }
+        }
+    }
+}
+
+/// What the reconciler can be told.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Feature gates, and whether an unknown health resets the clock.
+    pub failover: failover::Options,
+    /// How the scheduler decides, which is asked before the last cluster is left.
+    pub scheduler: scheduler::Options,
+    pub workers: usize,
+}
+
+struct Context {
+    world: Arc<World>,
+    events: Arc<Source>,
+    options: Options,
+}
+
+/// Subscribes to the stores; the future runs the workers.
+pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
+    let queue = Queue::new();
+    subscribe::<B>(world, &queue);
+    let name = failover::producer::<B>();
+    let controller = world.controller(name, queue, options.workers);
+    let context = Arc::new(Context {
+        world: Arc::clone(world),
+        events: Source::new(&world.recorder, name),
+        options,
+    });
+    let stop = world.stop.clone();
+    Box::pin(controller.run(
+        move |key: Key| {
+            let context = Arc::clone(&context);
+            async move { reconcile::<B>(&context, &key).await }
+        },
+        stop,
+    ))
+}
+
+fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
+    let to = Arc::clone(queue);
+    B::store(world).subscribe(move |change| match change {
+        Change::Added { new, initial } if has_behavior(&***new) => to.add_with(
+            Binding::key(&***new),
+            if *initial {
+                Priority::Low
+            } else {
+                Priority::Normal
+            },
+        ),
+        Change::Updated { old, new } if is_relevant(&***old, &***new) => {
+            to.add(Binding::key(&***new));
+        }
+        _ => {}
+    });
+}
+
+fn has_behavior<B: Binding>(binding: &B) -> bool {
+    binding
+        .spec()
+        .failover
+        .as_ref()
+        .is_some_and(|failover| failover.application.is_some())
+}
+
+/// Whether the change says anything about health, tasks or the policy.
+fn is_relevant<B: Binding>(old: &B, new: &B) -> bool {
+    let aggregated = |binding: &B| {
+        binding
+            .status()
+            .map(|status| status.aggregated_status.clone())
+    };
+    (has_behavior(old) || has_behavior(new))
+        && (old.meta().generation != new.meta().generation || aggregated(old) != aggregated(new))
+}
+
+async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
+    let Some(binding) = B::store(&context.world).get(key) else {
+        return Ok(Action::AwaitChange);
+    };
+    if binding.meta().deletion_timestamp.is_some() {
+        return Ok(Action::AwaitChange);
+    }
+    let decision = decide(context, &*binding);
+    report_failures(context, &*binding, &decision.failures);
+    let latest = apply(context, &binding, &decision).await?;
+    show(context, &*latest, &decision).await?;
+
+    let is_held = decision
+        .failures
+        .iter()
+        .any(|failure| matches!(failure, FailoverError::Nowhere { .. }));
+    let waits = decision
+        .requeue_after
+        .into_iter()
+        .chain(is_held.then_some(HELD_INTERVAL));
+    Ok(waits.min().map_or(Action::AwaitChange, Action::Requeue))
+}
+
+fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
+    let resource = &binding.spec().resource;
+    let has_health_rule = context.world.interpreter.hook_enabled(
+        Target::new(&resource.api_version, &resource.kind),
+        InterpreterOperation::InterpretHealth,
+    );
+    if !failover::concerns(binding, has_health_rule) {
+        return Decision::default();
+    }
+    failover::decide(
+        binding,
+        &remembered(binding),
+        context.options.failover,
+        |spec| elsewhere(context, binding, spec),
+        &Time(jiff::Timestamp::now()),
+        &mut NoTrace,
+    )
+}
+
+fn remembered<B: Binding>(binding: &B) -> UnhealthySince {
+    binding
+        .annotations()
+        .get(UNHEALTHY_SINCE)
+        .map(|text| failover::parse_unhealthy_since(text))
+        .unwrap_or_default()
+}
+
+/// Whether the scheduler finds a place for the binding with this spec; else why not.
+///
+/// Another scheduler than ours cannot be asked, and is trusted: what is left gracefully stays until it has answered.
+fn elsewhere<B: Bindings>(
+    context: &Context,
+    binding: &B,
+    spec: &ResourceBindingSpec,
+) -> Result<(), String> {
+    let options = &context.options.scheduler;
+    if spec.is_scheduling_suspended() {
+        return Err("scheduling is suspended".into());
+    }
+    let name = spec.scheduler_name.as_deref().unwrap_or_default();
+    if !name.is_empty() && name != options.scheduler_name {
+        return Ok(());
+    }
+    if !relevance::is_managed(binding, &options.scheduler_name) {
+        return Err("no policy places it any more".into());
+    }
+    let mut after = binding.clone();
+    *after.spec_mut() = spec.clone();
+    let snapshot = Snapshot::new(&context.world.clusters.list());
+    let inputs = Inputs::new(&snapshot, options, jiff::Timestamp::now());
+    let decision = scheduler::decide(&after, &inputs, &mut NoTrace);
+    if !decision.clusters(&after).is_empty() {
+        return Ok(());
+    }
+    Err(match decision {
+        scheduler::Decision::Scheduled(outcome) => match outcome.result {
+            Err(failure) => failure.message,
+            Ok(_) => "it has no replicas to place".into(),
+        },
+        _ => "the scheduler does not place it".into(),
+    })
+}
+
+/// Writes tasks and what is remembered, in one patch; returns the binding as it is now.
+async fn apply<B: Bindings>(
+    context: &Context,
+    binding: &Arc<B>,
+    decision: &Decision,
+) -> Result<Arc<B>, Error> {
+    let mut updated = B::clone(binding);
+    if let Some(spec) = &decision.spec {
+        updated.spec_mut().clone_from(spec);
+    }
+    match failover::unhealthy_since_annotation(&decision.state) {
+        Some(text) => {
+            updated
+                .annotations_mut()
+                .insert(UNHEALTHY_SINCE.into(), text);
+        }
+        None if binding.annotations().contains_key(UNHEALTHY_SINCE) => {
+            updated.annotations_mut().remove(UNHEALTHY_SINCE);
+        }
+        None => {}
+    }
+    let key = Binding::key(&**binding);
+    let store = B::store(&context.world);
+    let api = B::api(&context.world, key.namespace.as_deref());
+    match write::update(&api, store, &**binding, &updated).await {
+        Ok(false) => Ok(Arc::clone(binding)),
+        Ok(true) => {
+            for cluster in &decision.evicted {
+                tracing::info!(binding = %key, cluster, "Workload leaves a cluster in which it is unhealthy");
+            }
+            Ok(store.get(&key).unwrap_or_else(|| Arc::clone(binding)))
+        }
+        Err(source) => {
+            if !source.is_conflict() && !source.is_not_found() {
+                for cluster in &decision.evicted {
+                    warn(context, &**binding, cluster, &source.to_string());
+                }
+            }
+            Err(Error::Evict {
+                binding: key,
+                source,
+            })
+        }
+    }
+}
+
+/// Shows as a condition what is held, and takes the condition away when nothing is.
+async fn show<B: Bindings>(
+    context: &Context,
+    binding: &B,
+    decision: &Decision,
+) -> Result<(), Error> {
+    let condition = failover::held(&decision.failures);
+    write::show_condition(&context.world, binding, FAILOVER_HELD, condition)
+        .await
+        .map_err(|source| Error::PatchStatus {
+            binding: Binding::key(binding),
+            source,
+        })
+}
+
+fn report_failures<B: Bindings>(context: &Context, binding: &B, failures: &[FailoverError]) {
+    for failure in failures {
+        warn(context, binding, failure.cluster(), &failure.to_string());
+    }
+}
+
+fn warn<B: Bindings>(context: &Context, binding: &B, cluster: &str, error: &str) {
+    for about in [
+        write::reference(binding),
+        write::template_reference(&binding.spec().resource),
+    ] {
+        context.events.warning(
+            about,
+            reasons::EVICT_WORKLOAD_FROM_CLUSTER_FAILED,
+            events::evict_workload_failed(cluster, error),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::work::ResourceBinding;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_health_tasks_and_the_policy_matter() {
+        let binding = |generation: i64, health: &str, application: bool| -> ResourceBinding {
+            let failover = if application {
+                json!({"application": {"decisionConditions": {}}})
+            } else {
+                json!({})
+            };
+            serde_json::from_value(json!({
+                "apiVersion": "work.karmada.io/v1alpha2", "kind": "ResourceBinding",
+                "metadata": {"name": "b", "generation": generation},
+                "spec": {"resource": {"apiVersion": "v1", "kind": "Pod", "name": "p"}, "failover": failover},
+                "status": {"aggregatedStatus": [{"clusterName": "m1", "health": health}]},
+            }))
+            .unwrap()
+        };
+        let before = binding(1, "Healthy", true);
+        for (after, expected) in [
+            (binding(1, "Healthy", true), false),
+            (binding(1, "Unhealthy", true), true),
+            (binding(2, "Healthy", true), true),
+            (binding(2, "Healthy", false), true),
+        ] {
+            assert_eq!(is_relevant(&before, &after), expected);
+        }
+        let without = binding(1, "Healthy", false);
+        assert!(!is_relevant(&without, &binding(2, "Unhealthy", false)));
+    }
+}

@@ -1,0 +1,163 @@
+//! Binding -> Binding: a cluster that a workload leaves gracefully is let go once the workload is healthy elsewhere, or its time is up.
+//!
+//! reads   bindings
+//! writes  `spec.gracefulEvictionTasks`
+//! woken by  bindings with eviction tasks
+//!
+//! Whoever makes a task takes the cluster out of `spec.clusters`; the Work stays while the task does, see the reconciler `binding`. An
+//! eviction that would leave the workload nowhere is withdrawn when its time is up.
+
+use std::{sync::Arc, time::Duration};
+
+use crds::{object::Key, reasons, work::Binding};
+use futures::future::BoxFuture;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+use propagation::{
+    brake, events,
+    eviction::{self, Assessment},
+};
+use runtime::{
+    Action, ApiError, Change, Queue, controller::ReconcileError, events::Source, queue::Priority,
+};
+use trace::NoTrace;
+
+use crate::{
+    world::{Bindings, World},
+    write,
+};
+
+#[derive(Debug, thiserror::Error)]
+#[error("update eviction tasks of binding {binding}")]
+pub struct Error {
+    binding: Key,
+    source: ApiError,
+}
+
+impl ReconcileError for Error {
+    fn reason(&self) -> &'static str {
+        "UpdateTasksFailed"
+    }
+
+    fn is_conflict(&self) -> bool {
+        self.source.is_conflict() || self.source.is_not_found()
+    }
+}
+
+/// What the reconciler can be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The grace period of tasks that have none of their own.
+    pub timeout: Duration,
+    pub workers: usize,
+}
+
+struct Context {
+    world: Arc<World>,
+    events: Arc<Source>,
+    timeout: Duration,
+}
+
+/// Subscribes to the stores; the future runs the workers.
+pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
+    let name = if B::IS_NAMESPACED {
+        "resource-binding-graceful-eviction-controller"
+    } else {
+        "cluster-resource-binding-graceful-eviction-controller"
+    };
+    let queue = Queue::new();
+    let to = Arc::clone(&queue);
+    B::store(world).subscribe(move |change| {
+        let binding = &**change.object();
+        if change.is_deletion() || binding.spec().graceful_eviction_tasks.is_empty() {
+            return;
+        }
+        let initial = matches!(change, Change::Added { initial: true, .. });
+        to.add_with(
+            Binding::key(binding),
+            if initial {
+                Priority::Low
+            } else {
+                Priority::Normal
+            },
+        );
+    });
+    let controller = world.controller(name, queue, options.workers);
+    let context = Arc::new(Context {
+        world: Arc::clone(world),
+        events: Source::new(&world.recorder, name),
+        timeout: options.timeout,
+    });
+    let stop = world.stop.clone();
+    Box::pin(controller.run(
+        move |key: Key| {
+            let context = Arc::clone(&context);
+            async move { reconcile::<B>(&context, &key).await }
+        },
+        stop,
+    ))
+}
+
+async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
+    let Some(binding) = B::store(&context.world).get(key) else {
+        return Ok(Action::AwaitChange);
+    };
+    if binding.meta().deletion_timestamp.is_some() {
+        return Ok(Action::AwaitChange);
+    }
+    let assessment = assess(context, &*binding);
+    if assessment.changes(binding.spec()) {
+        let mut updated = B::clone(&binding);
+        assessment.apply(updated.spec_mut());
+        let api = B::api(&context.world, key.namespace.as_deref());
+        write::update(&api, B::store(&context.world), &*binding, &updated)
+            .await
+            .map_err(|source| Error {
+                binding: key.clone(),
+                source,
+            })?;
+        report(context, &*binding, &assessment);
+    }
+    Ok(assessment
+        .requeue_after
+        .map_or(Action::AwaitChange, Action::Requeue))
+}
+
+fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
+    let now = Time(jiff::Timestamp::now());
+    let released = binding
+        .annotations()
+        .get(brake::RELEASE_HOLD)
+        .map(String::as_str);
+    let inputs = eviction::Inputs {
+        spec: binding.spec(),
+        status: binding.status(),
+        generation: binding.meta().generation.unwrap_or_default(),
+        timeout: context.timeout,
+        is_released: brake::is_released(released, brake::Threshold::default().window, &now),
+        now: &now,
+    };
+    eviction::assess(&inputs, &mut NoTrace)
+}
+
+fn report<B: Bindings>(context: &Context, binding: &B, assessment: &Assessment) {
+    for about in [
+        write::reference(binding),
+        write::template_reference(&binding.spec().resource),
+    ] {
+        for cluster in &assessment.dropped {
+            context.events.normal(
+                about.clone(),
+                reasons::EVICT_WORKLOAD_FROM_CLUSTER_SUCCEED,
+                events::evict_workload_succeed(cluster),
+            );
+        }
+        for target in &assessment.withdrawn {
+            context.events.warning(
+                about.clone(),
+                reasons::EVICT_WORKLOAD_FROM_CLUSTER_FAILED,
+                events::evict_workload_failed(&target.name, eviction::WITHDRAWN),
+            );
+        }
+    }
+}
