@@ -40,6 +40,7 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
             ("v1alpha1", "ClusterPropagationPolicy", false)
         }
         ("overridepolicies", "policy.karmada.io") => ("v1alpha1", "OverridePolicy", true),
+        ("workloadrebalancers", "apps.karmada.io") => ("v1alpha1", "WorkloadRebalancer", false),
         ("propagationpolicies", "policy.karmada.io") => ("v1alpha1", "PropagationPolicy", true),
         ("widgets", "e2e.example.com") => ("v1", "Widget", true),
         _ => panic!("add {name} to e2e/stage/kinds.rs"),

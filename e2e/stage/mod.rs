@@ -81,7 +81,7 @@ fn serve(bed: &Bed, address: SocketAddr) {
         &address,
         "--enable-debug",
         "--feature-gates",
-        "PropagationPolicyPreemption=true",
+        "PropagationPolicyPreemption=true,StatefulFailoverInjection=true",
         "--cluster-status-update-frequency",
         "1s",
         "--cluster-failure-threshold",
