@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testbed", &["crds"]),
+    ("bench", &["crds", "testbed"]),
     ("cli", &["crds", "runtime", "scheduler", "testbed"]),
     (
         "navarch",
