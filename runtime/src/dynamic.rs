@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    store::{Change, IndexId, Store},
+    store::{Change, IndexId, Store, packing::Codec},
     watch::{self, Selection, Trim},
 };
 
@@ -112,6 +112,7 @@ impl DynamicStores {
             return Arc::clone(&kind.store);
         }
         let mut builder = Store::<DynamicObject>::builder();
+        builder.packed(Codec::dynamic());
         for values in self.indexes.read().iter().cloned() {
             builder.index(move |object| values(object));
         }

@@ -1,9 +1,15 @@
 //! Events on the objects that users look at.
 //!
 //! An event says that something happened, once. The same thing said again is not written again, unless it is a warning that
-//! has not been repeated for a while; so a reconcile may report its outcome every time.
+//! has not been repeated for a while; so a reconcile may report its outcome every time. Good news can wait for a moment: what one
+//! component says about one object for one reason within that time, of each of its clusters for example, becomes one event.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -21,6 +27,8 @@ use crate::error::{ApiError, call};
 
 /// How long the same event is not written again.
 const SILENCE: Duration = Duration::from_mins(10);
+/// How long good news are gathered.
+const GATHER: Duration = Duration::from_secs(1);
 /// Events that wait to be written; more than that are dropped, because events must not hold up the work they tell of.
 const BACKLOG: usize = 4096;
 /// Identities remembered for merging repetitions.
@@ -32,6 +40,8 @@ const MESSAGE_LIMIT: usize = 1024;
 pub enum EventType {
     Normal,
     Warning,
+    /// Good news that are worth a line only if it was told before that something is wrong.
+    Recovery,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -49,11 +59,17 @@ struct Report {
     identity: Identity,
 }
 
+/// An event that was written. It is remembered by a fingerprint: texts of thousands of events would be most of our memory.
 struct Written {
+    at: Instant,
+    /// Where it is, so that a repetition is counted on it; good news are not repeated.
+    warning: Option<Warning>,
+}
+
+struct Warning {
     name: String,
     namespace: String,
     count: i32,
-    at: Instant,
 }
 
 /// Takes events from anywhere and writes them in the background.
@@ -90,6 +106,17 @@ impl Recorder {
         message: impl Into<String>,
     ) {
         self.report(source, about, EventType::Warning, reason, message.into());
+    }
+
+    /// Reports that something went well. It is written only if `source` has warned about the object since it last did.
+    pub fn recovery(
+        &self,
+        source: &'static str,
+        about: ObjectReference,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.report(source, about, EventType::Recovery, reason, message.into());
     }
 
     fn report(
@@ -131,23 +158,67 @@ fn shorten(mut message: String) -> String {
 }
 
 async fn write_all(client: Client, mut reports: mpsc::Receiver<Report>) {
-    let mut written: HashMap<Identity, Written> = HashMap::new();
-    while let Some(report) = reports.recv().await {
-        if written.len() >= REMEMBERED {
-            let now = Instant::now();
-            written.retain(|_, event| now.duration_since(event.at) < SILENCE);
-            if written.len() >= REMEMBERED {
-                written.clear();
+    let mut ledger = Ledger::default();
+    let mut gathered = Gathered::default();
+    loop {
+        let due = gathered.next_due();
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(report) => match report.kind {
+                    EventType::Normal => gathered.add(report),
+                    EventType::Warning => ledger.write(&client, &report).await,
+                    EventType::Recovery => ledger.recovered(&client, &report).await,
+                },
+                None => return,
+            },
+            () = timer => {
+                while let Some(report) = gathered.take_due() {
+                    ledger.write(&client, &report).await;
+                }
             }
         }
-        let outcome = match written.get_mut(&report.identity) {
-            Some(event) if report.kind == EventType::Normal || event.at.elapsed() < SILENCE => {
-                event.count = event.count.saturating_add(1);
-                continue;
+    }
+}
+
+/// What was written, so that it is not written again.
+#[derive(Default)]
+struct Ledger {
+    written: HashMap<u64, Written>,
+    /// Fingerprints of objects, and of who has warned about them.
+    warned: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Ledger {
+    async fn write(&mut self, client: &Client, report: &Report) {
+        self.make_room();
+        let fingerprint = self.hasher.hash_one(&report.identity);
+        if report.kind == EventType::Warning {
+            self.warned.insert(self.about(report));
+        }
+        let outcome = match self.written.get_mut(&fingerprint) {
+            Some(Written {
+                at,
+                warning: Some(warning),
+            }) => {
+                warning.count = warning.count.saturating_add(1);
+                if at.elapsed() < SILENCE {
+                    return;
+                }
+                *at = Instant::now();
+                repeat(client, warning).await
             }
-            Some(event) => repeat(&client, event).await,
-            None => create(&client, &report).await.map(|event| {
-                written.insert(report.identity, event);
+            Some(Written { warning: None, .. }) => return,
+            None => create(client, report).await.map(|warning| {
+                let warning = (report.kind == EventType::Warning).then_some(warning);
+                let at = Instant::now();
+                self.written.insert(fingerprint, Written { at, warning });
             }),
         };
         if let Err(error) = outcome {
@@ -157,9 +228,79 @@ async fn write_all(client: Client, mut reports: mpsc::Receiver<Report>) {
             );
         }
     }
+
+    async fn recovered(&mut self, client: &Client, report: &Report) {
+        let about = self.about(report);
+        if self.warned.remove(&about)
+            && let Err(error) = create(client, report).await
+        {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "Event not written"
+            );
+        }
+    }
+
+    fn about(&self, report: &Report) -> u64 {
+        let identity = &report.identity;
+        self.hasher.hash_one((&identity.uid, identity.source))
+    }
+
+    fn make_room(&mut self) {
+        if self.warned.len() >= REMEMBERED {
+            self.warned.clear();
+        }
+        if self.written.len() < REMEMBERED {
+            return;
+        }
+        self.written.retain(|_, event| event.at.elapsed() < SILENCE);
+        if self.written.len() >= REMEMBERED {
+            self.written.clear();
+        }
+    }
 }
 
-async fn create(client: &Client, report: &Report) -> Result<Written, ApiError> {
+/// Good news that wait for more of their sort.
+#[derive(Default)]
+struct Gathered {
+    waiting: HashMap<Sort, Report>,
+    order: VecDeque<(Instant, Sort)>,
+}
+
+/// Who says what about which object.
+type Sort = (String, &'static str, &'static str);
+
+impl Gathered {
+    fn add(&mut self, report: Report) {
+        let identity = &report.identity;
+        let sort = (identity.uid.clone(), identity.source, identity.reason);
+        let Some(waiting) = self.waiting.get_mut(&sort) else {
+            self.order
+                .push_back((Instant::now() + GATHER, sort.clone()));
+            self.waiting.insert(sort, report);
+            return;
+        };
+        let message = &mut waiting.identity.message;
+        if !message.split("; ").any(|part| part == identity.message) {
+            let joined = format!("{message}; {}", identity.message);
+            *message = shorten(joined);
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.order.front().map(|(due, _)| *due)
+    }
+
+    fn take_due(&mut self) -> Option<Report> {
+        if self.next_due()? > Instant::now() {
+            return None;
+        }
+        let (_, sort) = self.order.pop_front()?;
+        self.waiting.remove(&sort)
+    }
+}
+
+async fn create(client: &Client, report: &Report) -> Result<Warning, ApiError> {
     let now = Timestamp::now();
     // Events of cluster-scoped objects live in `default`, as everywhere in Kubernetes.
     let namespace = report
@@ -193,7 +334,7 @@ async fn create(client: &Client, report: &Report) -> Result<Written, ApiError> {
         last_timestamp: Some(Time(now)),
         count: Some(1),
         type_: Some(match report.kind {
-            EventType::Normal => "Normal".into(),
+            EventType::Normal | EventType::Recovery => "Normal".into(),
             EventType::Warning => "Warning".into(),
         }),
         reporting_component: Some(report.identity.source.into()),
@@ -201,17 +342,14 @@ async fn create(client: &Client, report: &Report) -> Result<Written, ApiError> {
     };
     let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
     call(api.create(&PostParams::default(), &event)).await?;
-    Ok(Written {
+    Ok(Warning {
         name,
         namespace,
         count: 1,
-        at: Instant::now(),
     })
 }
 
-async fn repeat(client: &Client, event: &mut Written) -> Result<(), ApiError> {
-    event.count = event.count.saturating_add(1);
-    event.at = Instant::now();
+async fn repeat(client: &Client, event: &Warning) -> Result<(), ApiError> {
     let patch = json!({"count": event.count, "lastTimestamp": Time(Timestamp::now())});
     let api: Api<Event> = Api::namespaced(client.clone(), &event.namespace);
     call(api.patch(&event.name, &PatchParams::default(), &Patch::Merge(&patch)))
@@ -260,11 +398,59 @@ impl Source {
         self.recorder
             .warning(self.component, about, reason, message);
     }
+
+    /// See [`Recorder::recovery`].
+    pub fn recovery(
+        &self,
+        about: ObjectReference,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
+        self.recorder
+            .recovery(self.component, about, reason, message);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn report(uid: &str, message: &str) -> Report {
+        Report {
+            about: ObjectReference::default(),
+            kind: EventType::Normal,
+            identity: Identity {
+                uid: uid.into(),
+                source: "execution-controller",
+                reason: "SyncSucceed",
+                message: message.into(),
+            },
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn good_news_of_one_sort_become_one_event() {
+        let mut gathered = Gathered::default();
+        for (uid, message) in [
+            ("a", "to m1"),
+            ("b", "to m1"),
+            ("a", "to m2"),
+            ("a", "to m1"),
+        ] {
+            gathered.add(report(uid, message));
+        }
+        assert!(gathered.take_due().is_none(), "it waits for more");
+        tokio::time::advance(GATHER).await;
+        let texts: Vec<String> = std::iter::from_fn(|| gathered.take_due())
+            .map(|report| report.identity.message)
+            .collect();
+        assert_eq!(texts, ["to m1; to m2", "to m1"]);
+        assert_eq!(gathered.next_due(), None);
+        gathered.add(report("a", "to m3"));
+        tokio::time::advance(GATHER).await;
+        let later = gathered.take_due().map(|report| report.identity.message);
+        assert_eq!(later.as_deref(), Some("to m3"));
+    }
 
     #[test]
     fn long_messages_end_at_a_character() {

@@ -2,7 +2,7 @@
 
 mod guarded;
 
-use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc};
+use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc, time::Duration};
 
 use crds::object::Key;
 use futures::StreamExt;
@@ -12,13 +12,16 @@ use kube::{
     runtime::watcher::{self, Event},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::guarded::Guarded;
 use crate::{backoff::Backoff, store::Store};
 
 /// Objects per page of a list: bounds what a relist holds at a time.
-const PAGE_SIZE: u32 = 500;
+const PAGE_SIZE: u32 = 200;
+/// How often a store is told to pack what has come to rest.
+const REST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Removes from an object what nobody reads, before it is kept.
 pub type Trim<K> = fn(&mut K);
@@ -116,11 +119,17 @@ async fn drive<W, K>(
 {
     let mut events = pin!(watcher::watcher(api, selection.config()));
     let mut backoff = Backoff::watch();
+    let mut rest = tokio::time::interval(REST_INTERVAL);
+    rest.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut listed = BTreeSet::new();
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => return,
             event = events.next() => event,
+            _ = rest.tick() => {
+                store.pack_rested();
+                continue;
+            }
         };
         let keep = |object: W| match decode(object) {
             Ok(mut object) => {
@@ -171,10 +180,10 @@ async fn drive<W, K>(
     }
 }
 
-fn log_watch_error(what: &str, error: &watcher::Error, pause: std::time::Duration) {
+fn log_watch_error(what: &str, error: &watcher::Error, pause: Duration) {
     let error = error as &dyn std::error::Error;
     // A watch that the server ends is everyday business; only repeated failures are worth a warning.
-    if pause > std::time::Duration::from_secs(1) {
+    if pause > Duration::from_secs(1) {
         tracing::warn!(kind = what, error, "Watch keeps failing, retrying");
     } else {
         tracing::debug!(kind = what, error, "Watch failed, retrying");

@@ -2,11 +2,24 @@
 //!
 //! A store is filled by one watch (see [`crate::watch`]) and by the replies of our own writes, so that a reconciler that
 //! runs right after a write sees it. Subscribers hear of each change with the object before and after it.
+//!
+//! Objects of the kinds that there are thousands of are packed when they come to rest (see [`packing`]): most of a fleet's
+//! objects lie still most of the time, and a packed one takes a twentieth of its parsed form.
+
+mod index;
+pub mod packing;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
+};
+
+use self::{
+    index::Index,
+    packing::{Codec, Packed, Packer},
 };
 
 use crds::object::Key;
@@ -48,7 +61,11 @@ impl<'a, K> Change<'a, K> {
 }
 
 type Subscriber<K> = Box<dyn Fn(&Change<'_, K>) + Send + Sync>;
-type IndexFn<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
+
+/// Objects of a store that packs which stay as they are however old they get; what many passes look at is among them.
+const OPEN: usize = 128;
+/// After what time without a change an object is packed.
+const REST: Duration = Duration::from_secs(3);
 
 /// Names an index of a store; obtained from [`Builder::index`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +78,26 @@ impl IndexId {
     }
 }
 
-struct Index<K> {
-    values: IndexFn<K>,
-    keys: HashMap<String, BTreeSet<Key>>,
+enum Held<K> {
+    Open(Arc<K>),
+    Packed(Packed),
+}
+
+struct Entry<K> {
+    held: Held<K>,
+    version: u64,
+    /// Which change of the store this is.
+    change: u64,
 }
 
 struct Inner<K> {
-    objects: HashMap<Key, Arc<K>>,
+    objects: HashMap<Arc<Key>, Entry<K>>,
     indexes: Vec<Index<K>>,
+    /// Open objects of a store that packs, the longest unchanged first, with the change that made them and its time. An object
+    /// that changed again since stands further back once more.
+    open: VecDeque<(Arc<Key>, u64, Instant)>,
+    changes: u64,
+    packed_bytes: usize,
     /// The newest resourceVersion that the watch delivered. A reply that is not newer has been seen by the watch already,
     /// perhaps followed by the object's deletion, and must not bring it back.
     watched_version: u64,
@@ -79,14 +108,14 @@ struct Inner<K> {
 /// Sets up indexes and subscribers before the first object arrives.
 pub struct Builder<K> {
     indexes: Vec<Index<K>>,
-    subscribers: Vec<Subscriber<K>>,
+    codec: Option<Codec<K>>,
 }
 
 impl<K: ResourceExt> Default for Builder<K> {
     fn default() -> Self {
         Self {
             indexes: Vec::new(),
-            subscribers: Vec::new(),
+            codec: None,
         }
     }
 }
@@ -94,11 +123,14 @@ impl<K: ResourceExt> Default for Builder<K> {
 impl<K: ResourceExt> Builder<K> {
     /// Adds an index; `values` names the values under which an object is found.
     pub fn index(&mut self, values: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> IndexId {
-        self.indexes.push(Index {
-            values: Box::new(values),
-            keys: HashMap::new(),
-        });
+        self.indexes.push(Index::new(values));
         IndexId(self.indexes.len() - 1)
+    }
+
+    /// Packs objects that have come to rest.
+    pub fn packed(&mut self, codec: Codec<K>) -> &mut Self {
+        self.codec = Some(codec);
+        self
     }
 
     #[must_use]
@@ -107,10 +139,14 @@ impl<K: ResourceExt> Builder<K> {
             inner: RwLock::new(Inner {
                 objects: HashMap::new(),
                 indexes: self.indexes,
+                open: VecDeque::new(),
+                changes: 0,
+                packed_bytes: 0,
                 watched_version: 0,
                 unconfirmed: HashMap::new(),
             }),
-            subscribers: RwLock::new(self.subscribers),
+            packer: self.codec.map(Packer::new),
+            subscribers: RwLock::default(),
             synced: watch::Sender::new(false),
             created: Instant::now(),
         })
@@ -120,6 +156,7 @@ impl<K: ResourceExt> Builder<K> {
 /// See the module documentation.
 pub struct Store<K> {
     inner: RwLock<Inner<K>>,
+    packer: Option<Packer<K>>,
     subscribers: RwLock<Vec<Subscriber<K>>>,
     synced: watch::Sender<bool>,
     created: Instant,
@@ -163,27 +200,64 @@ impl<K: ResourceExt + 'static> Store<K> {
     /// not matter.
     pub fn subscribe(&self, subscriber: impl Fn(&Change<'_, K>) + Send + Sync + 'static) {
         let mut subscribers = self.subscribers.write();
-        let present: Vec<Arc<K>> = self.inner.read().objects.values().cloned().collect();
-        for object in &present {
+        self.each(|object| {
             subscriber(&Change::Added {
                 new: object,
                 initial: true,
             });
-        }
+        });
         subscribers.push(Box::new(subscriber));
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<K>> {
-        self.inner.read().objects.get(key).cloned()
+        let inner = self.inner.read();
+        self.open(&inner.objects.get(key)?.held)
     }
 
-    /// Every object, in no particular order.
+    /// Whether there is an object of this key, without looking at it.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.inner.read().objects.contains_key(key)
+    }
+
+    /// Every object, in no particular order. Of a store with thousands of objects, [`Store::each`] holds fewer at a time.
     pub fn list(&self) -> Vec<Arc<K>> {
-        self.inner.read().objects.values().cloned().collect()
+        let inner = self.inner.read();
+        let held = inner.objects.values();
+        held.filter_map(|entry| self.open(&entry.held)).collect()
+    }
+
+    /// Calls `visit` with every object that is there now, one after another, in no particular order.
+    pub fn each(&self, mut visit: impl FnMut(&Arc<K>)) {
+        let keys: Vec<Arc<Key>> = self.inner.read().objects.keys().cloned().collect();
+        for key in keys {
+            if let Some(object) = self.get(&key) {
+                visit(&object);
+            }
+        }
     }
 
     pub fn keys(&self) -> Vec<Key> {
-        self.inner.read().objects.keys().cloned().collect()
+        let inner = self.inner.read();
+        inner.objects.keys().map(|key| Key::clone(key)).collect()
+    }
+
+    /// How many objects the store holds, how many of them are not packed, and the bytes of the packed ones.
+    pub fn size(&self) -> Size {
+        let inner = self.inner.read();
+        let is_open = |entry: &&Entry<K>| matches!(entry.held, Held::Open(_));
+        Size {
+            objects: inner.objects.len(),
+            open: inner.objects.values().filter(is_open).count(),
+            packed_bytes: inner.packed_bytes,
+        }
+    }
+
+    fn open(&self, held: &Held<K>) -> Option<Arc<K>> {
+        match (held, &self.packer) {
+            (Held::Open(object), _) => Some(Arc::clone(object)),
+            (Held::Packed(packed), Some(packer)) => packer.unpack(packed).map(Arc::new),
+            (Held::Packed(_), None) => None,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -197,13 +271,16 @@ impl<K: ResourceExt + 'static> Store<K> {
     /// The objects that the index files under `value`, in key order.
     pub fn by_index(&self, index: IndexId, value: &str) -> Vec<Arc<K>> {
         let inner = self.inner.read();
-        inner.indexes[index.0]
-            .keys
-            .get(value)
-            .into_iter()
-            .flatten()
-            .filter_map(|key| inner.objects.get(key).cloned())
+        let keys = inner.indexes[index.0].keys(value);
+        keys.filter_map(|key| self.open(&inner.objects.get(key)?.held))
             .collect()
+    }
+
+    /// The keys of the objects that the index files under `value`, in order.
+    pub fn keys_by_index(&self, index: IndexId, value: &str) -> Vec<Key> {
+        let inner = self.inner.read();
+        let keys = inner.indexes[index.0].keys(value);
+        keys.map(|key| Key::clone(key)).collect()
     }
 
     /// Whether the first list is in. Absence proves nothing before that.
@@ -262,26 +339,89 @@ impl<K: ResourceExt + 'static> Store<K> {
         unconfirmed: Option<u64>,
     ) {
         let new = Arc::new(object);
-        let old = {
+        let before = {
             let inner = &mut *inner;
-            let old = inner.objects.insert(key.clone(), Arc::clone(&new));
+            inner.changes += 1;
+            let entry = Entry {
+                version: version_of(&*new),
+                held: Held::Open(Arc::clone(&new)),
+                change: inner.changes,
+            };
+            let key = match inner.objects.get_key_value(&key) {
+                Some((known, _)) => Arc::clone(known),
+                None => Arc::new(key),
+            };
+            let before = inner.objects.insert(Arc::clone(&key), entry);
             for index in &mut inner.indexes {
-                if let Some(old) = &old {
-                    index.remove(&key, old);
-                }
-                for value in (index.values)(&new) {
-                    index.keys.entry(value).or_default().insert(key.clone());
-                }
+                index.file(&key, &new);
+            }
+            if self.packer.is_some() {
+                let change = inner.changes;
+                inner
+                    .open
+                    .push_back((Arc::clone(&key), change, Instant::now()));
             }
             if let Some(version) = unconfirmed {
-                inner.unconfirmed.insert(key, version);
+                inner.unconfirmed.insert(Key::clone(&key), version);
             }
-            old
+            before
         };
+        if let Some(Held::Packed(packed)) = before.as_ref().map(|before| &before.held) {
+            inner.packed_bytes -= packed.len();
+        }
         drop(inner);
-        match &old {
-            Some(old) => self.notify(&Change::Updated { old, new: &new }),
+        match before.and_then(|before| self.open(&before.held)) {
+            Some(old) => self.notify(&Change::Updated {
+                old: &old,
+                new: &new,
+            }),
             None => self.notify(&Change::Added { new: &new, initial }),
+        }
+        self.pack_beyond(OPEN, None);
+    }
+
+    /// Packs what has not changed for a while. The watch that fills the store calls this now and then.
+    pub(crate) fn pack_rested(&self) {
+        self.pack_beyond(0, Some(REST));
+    }
+
+    /// Packs the longest unchanged objects until no more than `open` are left that are younger than `rest`.
+    fn pack_beyond(&self, open: usize, rest: Option<Duration>) {
+        let Some(packer) = &self.packer else { return };
+        loop {
+            let (key, change, object) = {
+                let mut inner = self.inner.write();
+                if inner.open.len() <= open {
+                    return;
+                }
+                let is_young = |at: &Instant| rest.is_some_and(|rest| at.elapsed() < rest);
+                if inner.open.front().is_none_or(|(_, _, at)| is_young(at)) {
+                    return;
+                }
+                let Some((key, change, _)) = inner.open.pop_front() else {
+                    return;
+                };
+                match inner.objects.get(&key) {
+                    Some(Entry {
+                        held: Held::Open(object),
+                        change: current,
+                        ..
+                    }) if *current == change => (key, change, Arc::clone(object)),
+                    _ => continue,
+                }
+            };
+            // Outside of the lock: this takes longer than everything else here.
+            let Some(packed) = packer.pack(&object) else {
+                continue;
+            };
+            let mut inner = self.inner.write();
+            let inner = &mut *inner;
+            if let Some(entry) = inner.objects.get_mut(&key)
+                && entry.change == change
+            {
+                inner.packed_bytes += packed.len();
+                entry.held = Held::Packed(packed);
+            }
         }
     }
 
@@ -308,11 +448,16 @@ impl<K: ResourceExt + 'static> Store<K> {
                 return;
             };
             for index in &mut inner.indexes {
-                index.remove(key, &old);
+                index.remove(key);
+            }
+            if let Held::Packed(packed) = &old.held {
+                inner.packed_bytes -= packed.len();
             }
             old
         };
-        self.notify(&Change::Deleted { old: &old });
+        if let Some(old) = self.open(&old.held) {
+            self.notify(&Change::Deleted { old: &old });
+        }
     }
 
     /// Ends a list: what the API server did not name any more is gone, unless one of our own writes is newer than the list.
@@ -324,8 +469,8 @@ impl<K: ResourceExt + 'static> Store<K> {
             inner
                 .objects
                 .keys()
-                .filter(|key| !listed.contains(*key) && !inner.unconfirmed.contains_key(*key))
-                .cloned()
+                .filter(|key| !listed.contains(&***key) && !inner.unconfirmed.contains_key(&***key))
+                .map(|key| Key::clone(key))
                 .collect()
         };
         for key in &gone {
@@ -341,146 +486,21 @@ impl<K: ResourceExt + 'static> Store<K> {
     }
 }
 
-impl<K: ResourceExt> Inner<K> {
+impl<K> Inner<K> {
     fn is_news(&self, key: &Key, version: u64) -> bool {
         self.objects
             .get(key)
-            .is_none_or(|known| version_of(known.as_ref()) < version)
+            .is_none_or(|known| known.version < version)
     }
 }
 
-impl<K> Index<K> {
-    fn remove(&mut self, key: &Key, object: &K) {
-        for value in (self.values)(object) {
-            if let Some(keys) = self.keys.get_mut(&value) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.keys.remove(&value);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-    use parking_lot::Mutex;
-
-    use super::*;
-
-    fn config_map(name: &str, version: u64) -> ConfigMap {
-        ConfigMap {
-            metadata: ObjectMeta {
-                name: Some(name.into()),
-                namespace: Some("default".into()),
-                resource_version: Some(version.to_string()),
-                ..ObjectMeta::default()
-            },
-            ..ConfigMap::default()
-        }
-    }
-
-    fn key(name: &str) -> Key {
-        Key {
-            namespace: Some("default".into()),
-            name: name.into(),
-        }
-    }
-
-    fn recorded() -> (Arc<Store<ConfigMap>>, Arc<Mutex<Vec<String>>>) {
-        let store = Store::<ConfigMap>::builder().build();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&log);
-        store.subscribe(move |change| {
-            let name = change.object().name_any();
-            sink.lock().push(match change {
-                Change::Added { initial, .. } => format!("added {name} {initial}"),
-                Change::Updated { .. } => format!("updated {name}"),
-                Change::Deleted { .. } => format!("deleted {name}"),
-            });
-        });
-        (store, log)
-    }
-
-    #[test]
-    fn reply_is_visible_at_once_and_not_reported_again_by_the_watch() {
-        let (store, log) = recorded();
-        store.observe_reply(config_map("a", 5));
-        store.apply(config_map("a", 5), false);
-        assert_eq!(*log.lock(), ["added a false"]);
-    }
-
-    #[test]
-    fn late_reply_does_not_bring_back_a_deleted_object() {
-        let (store, log) = recorded();
-        store.apply(config_map("a", 5), false);
-        store.delete(&config_map("a", 7));
-        store.observe_reply(config_map("a", 6));
-        assert_eq!(store.get(&key("a")), None);
-        assert_eq!(*log.lock(), ["added a false", "deleted a"]);
-    }
-
-    #[test]
-    fn stale_watch_event_does_not_undo_a_reply() {
-        let (store, _) = recorded();
-        store.apply(config_map("a", 5), false);
-        store.observe_reply(config_map("a", 9));
-        store.apply(config_map("a", 7), false);
-        let version = store
-            .get(&key("a"))
-            .and_then(|found| found.metadata.resource_version.clone());
-        assert_eq!(version.as_deref(), Some("9"));
-    }
-
-    #[test]
-    fn relist_removes_what_is_gone_but_not_a_newer_write_of_ours() {
-        let (store, log) = recorded();
-        store.apply(config_map("gone", 5), true);
-        store.apply(config_map("stays", 6), true);
-        store.observe_reply(config_map("ours", 9));
-        store.finish_list(&BTreeSet::from([key("stays")]));
-        assert!(store.is_synced());
-        assert!(store.get(&key("gone")).is_none());
-        assert!(store.get(&key("ours")).is_some());
-        assert_eq!(
-            *log.lock(),
-            [
-                "added gone true",
-                "added stays true",
-                "added ours false",
-                "deleted gone"
-            ]
-        );
-    }
-
-    #[test]
-    fn index_follows_updates_and_deletions() {
-        let mut builder = Store::<ConfigMap>::builder();
-        let by_label =
-            builder.index(|object| object.labels().get("app").cloned().into_iter().collect());
-        let store = builder.build();
-        let labelled = |version, app: &str| {
-            let mut object = config_map("a", version);
-            object.labels_mut().insert("app".into(), app.into());
-            object
-        };
-        store.apply(labelled(1, "x"), false);
-        assert_eq!(store.by_index(by_label, "x").len(), 1);
-        store.apply(labelled(2, "y"), false);
-        assert!(store.by_index(by_label, "x").is_empty());
-        assert_eq!(store.by_index(by_label, "y").len(), 1);
-        store.delete(&labelled(3, "y"));
-        assert!(store.by_index(by_label, "y").is_empty());
-    }
-
-    #[test]
-    fn late_subscriber_hears_of_what_is_there() {
-        let store = Store::<ConfigMap>::builder().build();
-        store.apply(config_map("a", 1), false);
-        let seen = Arc::new(Mutex::new(0));
-        let counter = Arc::clone(&seen);
-        store.subscribe(move |_| *counter.lock() += 1);
-        assert_eq!(*seen.lock(), 1);
-    }
+/// What a store takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Size {
+    pub objects: usize,
+    /// Of these, those that are held as they are used and not packed.
+    pub open: usize,
+    /// Bytes of the others.
+    pub packed_bytes: usize,
 }
