@@ -18,6 +18,7 @@ pub mod eviction;
 pub mod execution;
 pub mod namespace;
 mod own_writes;
+mod pace;
 pub mod policy;
 pub mod rebalancer;
 pub mod scheduling;

@@ -30,7 +30,7 @@ use runtime::{
     events::Recorder,
     member::Members,
     metrics::{Reconciles, Shared},
-    store::IndexId,
+    store::{IndexId, packing::Codec},
     watch::{self, Selection, Trim, drop_managed_fields},
 };
 use serde::de::DeserializeOwned;
@@ -100,6 +100,7 @@ impl World {
     /// Makes the stores, still empty. [`World::start`] fills them, once the reconcilers have subscribed.
     pub fn new(control_plane: Client, stop: CancellationToken) -> Arc<Self> {
         let mut works = Store::<Work>::builder();
+        works.packed(Codec::json());
         let works_by_binding = works.index(|work| {
             let id = |key| work.labels().get(key).cloned();
             id(keys::RESOURCE_BINDING_PERMANENT_ID)
@@ -112,9 +113,11 @@ impl World {
         let policies_by_namespace =
             policies.index(|policy| policy.namespace().into_iter().collect());
         let mut bindings = Store::<ResourceBinding>::builder();
+        bindings.packed(Codec::json());
         let bindings_by_claim = bindings.index(claim_ids);
         let bindings_by_group = bindings.index(group_values);
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
+        cluster_bindings.packed(Codec::json());
         let cluster_bindings_by_claim = cluster_bindings.index(claim_ids);
         let templates = DynamicStores::new(
             control_plane.clone(),

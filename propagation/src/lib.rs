@@ -82,6 +82,7 @@ pub mod hpa;
 pub mod matching;
 pub mod namespace;
 pub mod overrides;
+pub mod pace;
 pub mod rebalance;
 pub mod render;
 pub mod skip;

@@ -289,7 +289,7 @@ fn report<B: Bindings>(context: &Context, binding: &B, synced: &Result<bool, Err
         Ok(false) => {}
         Ok(true) => {
             let [of_binding, _] = about;
-            context.events.normal(
+            context.events.recovery(
                 of_binding,
                 reasons::SYNC_WORK_SUCCEED,
                 events::sync_work_succeed(binding),

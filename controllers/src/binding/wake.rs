@@ -93,11 +93,11 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
         };
         let Some(world) = weak.upgrade() else { return };
         let name = cluster.name_any();
-        for binding in B::store(&world).list() {
+        B::store(&world).each(|binding| {
             if propagation::render::expected_clusters(binding.spec()).contains(&name) {
-                to.add_with(Binding::key(&*binding), Priority::Low);
+                to.add_with(Binding::key(&**binding), Priority::Low);
             }
-        }
+        });
     });
 }
 
@@ -154,19 +154,19 @@ fn override_changed<B: Bindings, P: ResourceExt>(
         .into_iter()
         .flatten()
         .collect();
-    for binding in B::store(world).list() {
+    B::store(world).each(|binding| {
         let resource = &binding.spec().resource;
         let concerned = versions.iter().any(|policy| {
             let (namespace, spec) = parts(policy);
             (namespace.is_none() || namespace == resource.namespace.as_deref())
                 && may_name(spec, &resource.api_version, &resource.kind)
-                && subject(world, &*binding)
+                && subject(world, &**binding)
                     .is_none_or(|subject| overrides::concerns(spec, &subject))
         });
         if concerned {
-            queue.add_with(Binding::key(&*binding), Priority::Low);
+            queue.add_with(Binding::key(&**binding), Priority::Low);
         }
-    }
+    });
 }
 
 /// The cheap half of the question, before the template is looked up.

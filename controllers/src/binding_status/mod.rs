@@ -10,7 +10,7 @@ use crds::{object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
-use propagation::{diff, status};
+use propagation::{diff, pace, status};
 use runtime::{
     Action, ApiError, Change, Queue, controller::ReconcileError, error::call, events::Source,
     queue::Priority,
@@ -19,6 +19,7 @@ use serde_json::json;
 use trace::NoTrace;
 
 use crate::{
+    pace::Pacer,
     world::{Bindings, World, binding_of, dynamic_api, template_of, to_value},
     write,
 };
@@ -74,6 +75,7 @@ impl ReconcileError for Error {
 struct Context {
     world: Arc<World>,
     events: Arc<Source>,
+    pacer: Pacer,
 }
 
 /// Subscribes to the stores; the future runs the workers.
@@ -89,6 +91,7 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'st
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),
+        pacer: Pacer::default(),
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -165,16 +168,33 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
             source,
         }
     })?;
-    if let Some(refreshed) = &refreshed {
-        let api = B::api(world, key.namespace.as_deref());
+    let Some(refreshed) = &refreshed else {
+        context.pacer.settled(key);
+        report_to_template(context, &*binding).await?;
+        return Ok(Action::AwaitChange);
+    };
+    let wait = context.pacer.wait(
+        key,
+        pace::binding_is_settled(&*binding),
+        pace::binding_is_settled(refreshed)
+            && pace::works_are_current(works.iter().map(AsRef::as_ref)),
+        pace::binding_is_urgent(&*binding, refreshed),
+    );
+    if !wait.is_zero() {
+        return Ok(Action::Requeue(wait));
+    }
+    let api = B::api(world, key.namespace.as_deref());
+    let to_binding = async {
         write::update_status(&api, B::store(world), &*binding, refreshed)
             .await
             .map_err(|source| Error::PatchBinding {
                 binding: key.clone(),
                 source,
-            })?;
-    }
-    report_to_template(context, refreshed.as_ref().unwrap_or(&binding)).await?;
+            })
+    };
+    // Neither needs the other, and whoever waits for the template's status waits for one request only.
+    tokio::try_join!(to_binding, report_to_template(context, refreshed))?;
+    context.pacer.written(key);
     Ok(Action::AwaitChange)
 }
 

@@ -258,7 +258,7 @@ impl Pass<'_> {
     fn tell_success(&self, about: ObjectReference, policy: &Policy<'_>, written: Written) {
         let events = &self.context.events;
         if let Some((reason, text)) = written.interpreted {
-            events.normal(about.clone(), reason, text);
+            events.recovery(about.clone(), reason, text);
         }
         if written.changed {
             events.normal(

@@ -121,14 +121,15 @@ pub(super) async fn apply(
     let waits: Option<Vec<Duration>> = errors.iter().map(|error| error.retry_after()).collect();
     // A passing failure is worth a word only when it lasts.
     let is_quiet = waits.is_none() && failures < QUIET;
+    let mut next = Action::AwaitChange;
     if !is_quiet {
         for (manifest, outcome) in manifests.iter().zip(&outcomes) {
             report(context, work, manifest, &member.name, outcome);
         }
-        status::applied(context, work, &manifests, &outcomes).await?;
+        next = status::applied(context, work, &manifests, &outcomes).await?;
     }
     if errors.is_empty() {
-        return Ok(Action::AwaitChange);
+        return Ok(next);
     }
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     Err(Error::Apply {
@@ -228,7 +229,7 @@ async fn try_apply(
     })
 }
 
-/// Tells Work and template of a failure, and the template of its first arrival in a cluster.
+/// Tells Work and template of a failure, and the template of its end.
 fn report(
     context: &Context,
     work: &Work,
@@ -239,8 +240,8 @@ fn report(
     let template = template_of(manifest);
     let key = Key::of(manifest);
     match outcome {
-        Ok(applied) if applied.created => {
-            context.events.normal(
+        Ok(applied) if applied.written => {
+            context.events.recovery(
                 template,
                 reasons::SYNC_SUCCEED,
                 events::sync_template_succeed(&key, cluster),

@@ -35,7 +35,7 @@ use parking_lot::Mutex;
 use runtime::{Action, ApiError, controller::ReconcileError, events::Source, member::Member};
 
 use self::{lanes::Lanes, metrics::Metrics};
-use crate::{world::World, write};
+use crate::{pace::Pacer, world::World, write};
 
 const NAME: &str = "execution-controller";
 
@@ -101,6 +101,8 @@ pub(super) struct Context {
     metrics: Metrics,
     /// When the discovery of a member was refreshed on our behalf, so that an unknown kind does not do it at every pass.
     refreshed: Mutex<HashMap<String, Instant>>,
+    /// When which Work reports.
+    pacer: Pacer,
 }
 
 /// Subscribes to the stores; the future runs the workers, `workers` of them for each member.
@@ -113,6 +115,7 @@ pub fn prepare(world: &Arc<World>, workers: usize) -> BoxFuture<'static, ()> {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, NAME),
         metrics,
+        pacer: Pacer::default(),
         refreshed: Mutex::default(),
     });
     let lanes = Lanes::new(context, workers);

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use propagation::{
     events,
     execution::{self, conditions as built},
+    pace,
 };
 use runtime::Action;
 use serde_json::Value;
@@ -28,7 +29,7 @@ pub(super) async fn applied(
     work: &Work,
     manifests: &[Value],
     outcomes: &[Result<Applied, ManifestError>],
-) -> Result<(), Error> {
+) -> Result<Action, Error> {
     let errors: Vec<String> = outcomes
         .iter()
         .filter_map(|outcome| Some(outcome.as_ref().err()?.to_string()))
@@ -112,8 +113,7 @@ pub(super) async fn suspended(
             }
         }
     }
-    patch(context, work, status).await?;
-    Ok(Action::AwaitChange)
+    patch(context, work, status).await
 }
 
 fn set_dispatching(
@@ -178,7 +178,23 @@ fn reflect(
     );
 }
 
-async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<(), Error> {
+/// Writes the status if it changed, now or, while the objects are on their way, when there is more to say at once.
+async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<Action, Error> {
+    let key = Key::of_meta(&work.metadata);
+    let present = work.status.as_ref();
+    if present.unwrap_or(&WorkStatus::default()) == &status {
+        context.pacer.settled(&key);
+        return Ok(Action::AwaitChange);
+    }
+    let wait = context.pacer.wait(
+        &key,
+        present.is_some_and(pace::work_is_settled),
+        pace::work_is_settled(&status),
+        pace::work_is_urgent(present, &status),
+    );
+    if !wait.is_zero() {
+        return Ok(Action::Requeue(wait));
+    }
     let mut reported = work.clone();
     reported.status = Some(status);
     write::update_status(
@@ -188,9 +204,10 @@ async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<(),
         &reported,
     )
     .await
-    .map(drop)
     .map_err(|source| Error::PatchStatus {
-        work: Key::of_meta(&work.metadata),
+        work: key.clone(),
         source,
-    })
+    })?;
+    context.pacer.written(&key);
+    Ok(Action::AwaitChange)
 }

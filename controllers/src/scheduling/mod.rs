@@ -278,22 +278,18 @@ async fn tell<B: Bindings>(
             })?;
     }
     for event in decision.events(latest, report) {
-        let about = [
-            write::reference(latest),
-            write::template_reference(&latest.spec().resource),
-        ];
-        for object in about {
-            match event.type_ {
-                scheduler::decision::EventType::Normal => {
-                    shared
-                        .events
-                        .normal(object, event.reason, event.message.clone());
-                }
-                scheduler::decision::EventType::Warning => {
-                    shared
-                        .events
-                        .warning(object, event.reason, event.message.clone());
-                }
+        let binding = write::reference(latest);
+        let template = write::template_reference(&latest.spec().resource);
+        let (reason, message) = (event.reason, event.message.clone());
+        match event.type_ {
+            scheduler::decision::EventType::Normal => {
+                // The binding says the same in its spec and its condition.
+                shared.events.recovery(binding, reason, message.clone());
+                shared.events.normal(template, reason, message);
+            }
+            scheduler::decision::EventType::Warning => {
+                shared.events.warning(binding, reason, message.clone());
+                shared.events.warning(template, reason, message);
             }
         }
     }

@@ -133,10 +133,10 @@ fn wake_concerned<B: Bindings>(
     before: Option<&Cluster>,
     after: &Cluster,
 ) {
-    for binding in B::store(&shared.world).list() {
-        if relevance::concerns(&*binding, what, before, after, &shared.options) {
+    B::store(&shared.world).each(|binding| {
+        if relevance::concerns(&**binding, what, before, after, &shared.options) {
             shared.metrics.incoming(Cause::ClusterChanged);
-            queue.add_with(Binding::key(&*binding), Priority::Low);
+            queue.add_with(Binding::key(&**binding), Priority::Low);
         }
-    }
+    });
 }
