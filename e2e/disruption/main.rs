@@ -11,6 +11,7 @@
 
 #[path = "../stage/mod.rs"]
 mod stage;
+mod world;
 
 use std::collections::BTreeMap;
 

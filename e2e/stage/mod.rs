@@ -29,7 +29,9 @@ pub use self::{
 /// The program under test.
 pub const NAVARCH: &str = env!("CARGO_BIN_EXE_navarch");
 /// How long anything that a user waits for may take here, on a machine that does much else besides.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(150);
+/// How long each cluster may take to start, while others compile.
+const PATIENCE: Duration = Duration::from_mins(6);
 
 /// The clusters of a test binary. They end with it.
 pub struct Stage {
@@ -50,7 +52,13 @@ pub fn stage() -> &'static Stage {
             .build()
             .unwrap();
         let (bed, address) = runtime.block_on(async {
-            let bed = Bed::builder().members(3).nodes(2).start().await.unwrap();
+            let bed = Bed::builder()
+                .members(3)
+                .nodes(2)
+                .patience(PATIENCE)
+                .start()
+                .await
+                .unwrap();
             let address = SocketAddr::from(([127, 0, 0, 1], bed.port().unwrap()));
             serve(&bed, address);
             (bed, address)
@@ -109,7 +117,7 @@ impl Stage {
             "--cluster-kubeconfig",
             &kubeconfig,
             "--wait",
-            "90s",
+            "150s",
         ]);
         assert!(output.status.success(), "join {member}: {}", text(&output));
     }
