@@ -8,13 +8,13 @@ fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("tidy") => tidy::check(root()),
-        Some("bench") => bench(arguments.collect()),
+        Some("bench") => bench(&arguments.collect::<Vec<_>>()),
         _ => anyhow::bail!("unknown task; there are: tidy, bench"),
     }
 }
 
 /// Builds the release binaries, and runs the benchmark on the server that lies beside it.
-fn bench(arguments: Vec<String>) -> anyhow::Result<()> {
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
     let cargo = |arguments: &[&str]| {
         let status = Command::new(env!("CARGO"))
             .args(arguments)
