@@ -54,6 +54,8 @@ pub struct Inputs<'a> {
     pub generation: i64,
     /// The grace period of tasks that have none of their own.
     pub timeout: Duration,
+    /// Clusters of tasks that are not in the fleet any more, or on their way out of it.
+    pub gone: &'a BTreeSet<String>,
     /// Somebody agreed to leave the workload on no cluster.
     pub is_released: bool,
     pub now: &'a Time,
@@ -126,7 +128,8 @@ fn judge(task: &GracefulEvictionTask, inputs: &Inputs<'_>) -> Verdict {
     let is_elsewhere = !inputs.spec.clusters.is_empty();
     let remaining = until(&after(created, grace), inputs.now);
     if remaining.is_none() {
-        return if is_elsewhere || inputs.is_released {
+        let may_go = inputs.is_released || inputs.gone.contains(&task.from_cluster);
+        return if is_elsewhere || may_go {
             Verdict::Drop("the grace period is over")
         } else {
             Verdict::Withdraw
@@ -216,6 +219,7 @@ mod tests {
             status: Some(&status),
             generation: 5,
             timeout: DEFAULT_TIMEOUT,
+            gone: &BTreeSet::new(),
             is_released: false,
             now: &at(1000),
         };
@@ -282,12 +286,14 @@ mod tests {
             }],
             ..ResourceBindingSpec::default()
         };
-        let assessed = |is_released| {
+        let assessed = |is_released, gone: &[&str]| {
+            let gone = gone.iter().map(|name| (*name).to_owned()).collect();
             let inputs = Inputs {
                 spec: &spec,
                 status: None,
                 generation: 5,
                 timeout: DEFAULT_TIMEOUT,
+                gone: &gone,
                 is_released,
                 now: &at(1000),
             };
@@ -302,7 +308,9 @@ mod tests {
             name: "m1".into(),
             replicas: Some(3),
         };
-        assert_eq!(assessed(false), (vec![back], 0));
-        assert_eq!(assessed(true), (vec![], 1));
+        assert_eq!(assessed(false, &[]), (vec![back], 0));
+        assert_eq!(assessed(true, &[]), (vec![], 1));
+        // There is no way back into a cluster that left the fleet.
+        assert_eq!(assessed(false, &["m1"]), (vec![], 1));
     }
 }

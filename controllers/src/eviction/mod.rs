@@ -1,6 +1,6 @@
 //! Binding -> Binding: a cluster that a workload leaves gracefully is let go once the workload is healthy elsewhere, or its time is up.
 //!
-//! reads   bindings
+//! reads   bindings, Clusters
 //! writes  `spec.gracefulEvictionTasks`
 //! woken by  bindings with eviction tasks
 //!
@@ -129,15 +129,30 @@ fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
         .annotations()
         .get(brake::RELEASE_HOLD)
         .map(String::as_str);
+    let gone = binding
+        .spec()
+        .graceful_eviction_tasks
+        .iter()
+        .map(|task| task.from_cluster.clone())
+        .filter(|cluster| is_gone(&context.world, cluster))
+        .collect();
     let inputs = eviction::Inputs {
         spec: binding.spec(),
         status: binding.status(),
         generation: binding.meta().generation.unwrap_or_default(),
         timeout: context.timeout,
+        gone: &gone,
         is_released: brake::is_released(released, brake::Threshold::default().window, &now),
         now: &now,
     };
     eviction::assess(&inputs, &mut NoTrace)
+}
+
+fn is_gone(world: &World, cluster: &str) -> bool {
+    world
+        .clusters
+        .get(&Key::cluster_scoped(cluster))
+        .is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some())
 }
 
 fn report<B: Bindings>(context: &Context, binding: &B, assessment: &Assessment) {
