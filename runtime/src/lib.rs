@@ -18,6 +18,7 @@ pub mod events;
 pub mod member;
 pub mod metrics;
 pub mod queue;
+pub mod reduced;
 pub mod store;
 pub mod watch;
 

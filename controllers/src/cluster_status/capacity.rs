@@ -3,7 +3,6 @@
 //! A Pod takes some kilobytes on the wire and a few words here. Stores of these two types are filled by the ordinary watch.
 
 use std::{
-    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, Weak},
 };
@@ -13,7 +12,6 @@ use k8s_openapi::{
     api::core::v1::{Node, Pod},
     apimachinery::pkg::{api::resource::Quantity as WireQuantity, apis::meta::v1::ObjectMeta},
 };
-use kube::Resource;
 use runtime::{
     Store,
     member::Member,
@@ -301,42 +299,8 @@ impl From<WirePod> for PodDemand {
     }
 }
 
-/// Lends a reduced type the names of the kind that it is read from.
-macro_rules! stands_for {
-    ($reduced:ty, $kind:ty) => {
-        impl Resource for $reduced {
-            type DynamicType = ();
-            type Scope = <$kind as Resource>::Scope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::kind(&())
-            }
-
-            fn group((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::group(&())
-            }
-
-            fn version((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::version(&())
-            }
-
-            fn plural((): &()) -> Cow<'_, str> {
-                <$kind as Resource>::plural(&())
-            }
-
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
-    };
-}
-
-stands_for!(NodeCapacity, Node);
-stands_for!(PodDemand, Pod);
+runtime::stands_for!(NodeCapacity, Node);
+runtime::stands_for!(PodDemand, Pod);
 
 /// Nodes and Pods of one connection to a member.
 #[derive(Debug, Clone)]
@@ -388,6 +352,7 @@ impl Caches {
 
 #[cfg(test)]
 mod tests {
+    use kube::Resource as _;
     use serde_json::{Value, json};
 
     use super::*;
