@@ -47,7 +47,7 @@ pub mod inflight;
 pub mod options;
 mod pipeline;
 pub mod plugins;
-mod quantity;
+pub mod quantity;
 pub mod queue;
 pub mod relevance;
 mod request;

@@ -8,19 +8,20 @@ const CAP: i128 = i64::MAX as i128 * NANOS;
 
 /// A parsed quantity: a whole number of billionths and the family of its suffix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) nanos: i128,
+pub struct Amount {
+    pub nanos: i128,
     /// Written with a binary suffix such as `Gi`.
-    pub(crate) binary: bool,
+    pub binary: bool,
 }
 
 impl Amount {
     /// Reads a quantity; `None` if it is none.
-    pub(crate) fn of(quantity: &Quantity) -> Option<Self> {
+    pub fn of(quantity: &Quantity) -> Option<Self> {
         Self::parse(&quantity.0)
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads the text of a quantity; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
         let (negative, unsigned) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),
             b'+' => (false, &text[1..]),
@@ -49,12 +50,12 @@ impl Amount {
     }
 
     /// In whole units, rounded up.
-    pub(crate) fn value(self) -> i64 {
+    pub fn value(self) -> i64 {
         units(self.nanos)
     }
 
     /// In thousandths, rounded up.
-    pub(crate) fn milli(self) -> i64 {
+    pub fn milli(self) -> i64 {
         milli(self.nanos)
     }
 }
