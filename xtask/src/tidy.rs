@@ -16,10 +16,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("scheduler", &["crds", "trace"]),
     ("propagation", &["crds", "interpreter", "trace"]),
     ("runtime", &["crds"]),
+    ("estimator", &["crds", "runtime", "scheduler"]),
     (
         "controllers",
         &[
             "crds",
+            "estimator",
             "interpreter",
             "propagation",
             "runtime",
@@ -36,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cli",
             "controllers",
             "crds",
+            "estimator",
             "propagation",
             "runtime",
             "scheduler",

@@ -1,0 +1,152 @@
+//! What a member holds, reduced and kept up to date.
+
+use std::sync::Arc;
+
+use crds::object::Key;
+use kube::{Client, Resource};
+use parking_lot::RwLock;
+use runtime::{
+    Change, Store,
+    store::IndexId,
+    watch::{self, Selection},
+};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    fleet::Fleet,
+    objects::{Deployment, Node, Pod, Quota, ReplicaSet},
+    stuck,
+};
+
+/// Pods that hold nothing any more are not even read.
+const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// The stores of one member.
+#[derive(Debug)]
+pub(super) struct Stores {
+    /// Nodes with what is taken of them; follows the stores of nodes and pods.
+    pub(super) fleet: Arc<RwLock<Fleet>>,
+    nodes: Arc<Store<Node>>,
+    pods: Arc<Store<Pod>>,
+    /// Pods without a node by the uid of their owner.
+    pods_by_owner: IndexId,
+    deployments: Arc<Store<Deployment>>,
+    replica_sets: Arc<Store<ReplicaSet>>,
+    /// `ReplicaSet` objects by the uid of their owner.
+    sets_by_owner: IndexId,
+    /// Watched only if quotas count.
+    quotas: Option<Arc<Store<Quota>>>,
+    quotas_by_namespace: IndexId,
+}
+
+impl Stores {
+    /// Starts the watches; they end with `stop`.
+    pub(super) fn watch(member: &Client, with_quotas: bool, stop: &CancellationToken) -> Self {
+        let fleet = Arc::new(RwLock::new(Fleet::default()));
+        let nodes = Store::<Node>::builder().build();
+        let to = Arc::clone(&fleet);
+        nodes.subscribe(move |change| match change {
+            Change::Added { new, .. } | Change::Updated { new, .. } => {
+                to.write().put_node(new);
+            }
+            Change::Deleted { old } => to.write().remove_node(old.name()),
+        });
+        let mut pods = Store::<Pod>::builder();
+        let pods_by_owner = pods.index(|pod| {
+            let owner = pod.stuck.as_ref().map(|stuck| stuck.owner.clone());
+            owner.into_iter().collect()
+        });
+        let pods = pods.build();
+        let to = Arc::clone(&fleet);
+        pods.subscribe(move |change| {
+            let mut fleet = to.write();
+            if let Some(old) = change.old() {
+                fleet.remove_pod(old);
+            }
+            if !change.is_deletion() {
+                fleet.add_pod(change.object());
+            }
+        });
+        let mut replica_sets = Store::<ReplicaSet>::builder();
+        let sets_by_owner = replica_sets.index(|set| set.owner.iter().cloned().collect());
+        let mut quotas = Store::<Quota>::builder();
+        let quotas_by_namespace =
+            quotas.index(|quota| quota.meta().namespace.iter().cloned().collect());
+        let stores = Self {
+            fleet,
+            nodes,
+            pods,
+            pods_by_owner,
+            deployments: Store::builder().build(),
+            replica_sets: replica_sets.build(),
+            sets_by_owner,
+            quotas: with_quotas.then(|| quotas.build()),
+            quotas_by_namespace,
+        };
+        let living = Selection {
+            fields: Some(LIVING.to_owned()),
+            ..Selection::default()
+        };
+        start(member, &stores.nodes, Selection::default(), stop);
+        start(member, &stores.pods, living, stop);
+        start(member, &stores.deployments, Selection::default(), stop);
+        start(member, &stores.replica_sets, Selection::default(), stop);
+        if let Some(quotas) = &stores.quotas {
+            start(member, quotas, Selection::default(), stop);
+        }
+        stores
+    }
+
+    /// Waits until nothing is missing from estimates.
+    pub(super) async fn synced(&self) {
+        tokio::join!(self.nodes.synced(), self.pods.synced());
+        if let Some(quotas) = &self.quotas {
+            quotas.synced().await;
+        }
+    }
+
+    /// The quotas of a namespace; `None` if quotas do not count.
+    pub(super) fn quotas(&self, namespace: &str) -> Option<Vec<Arc<Quota>>> {
+        let quotas = self.quotas.as_ref()?;
+        Some(quotas.by_index(self.quotas_by_namespace, namespace))
+    }
+
+    /// The `ReplicaSet` of a Deployment's present template; an error while that is not known yet.
+    pub(super) fn newest_set(&self, key: &Key) -> Result<Option<Arc<ReplicaSet>>, &'static str> {
+        if !self.deployments.is_synced() || !self.replica_sets.is_synced() {
+            return Err("deployments and replicasets are still being read");
+        }
+        let Some(deployment) = self.deployments.get(key) else {
+            return Ok(None);
+        };
+        let owner = deployment.meta().uid.as_deref().unwrap_or_default();
+        let sets = self.replica_sets.by_index(self.sets_by_owner, owner);
+        Ok(stuck::newest(&deployment, sets))
+    }
+
+    /// The pods of a `ReplicaSet` that have no node.
+    pub(super) fn waiting_pods(&self, set: &ReplicaSet) -> Vec<Arc<Pod>> {
+        let uid = set.meta().uid.as_deref().unwrap_or_default();
+        self.pods.by_index(self.pods_by_owner, uid)
+    }
+}
+
+fn start<K>(member: &Client, store: &Arc<Store<K>>, selection: Selection, stop: &CancellationToken)
+where
+    K: Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    tokio::spawn(watch::typed(
+        member.clone(),
+        Arc::clone(store),
+        |_| {},
+        selection,
+        stop.clone(),
+    ));
+}
