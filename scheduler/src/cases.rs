@@ -42,7 +42,7 @@ const REMEMBERED: usize = 64 << 20;
 /// let answer = Cases::new(Options::default()).answer(1, case, "2026-01-01T00:00:00Z".parse().unwrap());
 /// assert_eq!(answer.error.unwrap().reason, "NoClusterFit");
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Cases {
     options: Options,
     explains: bool,

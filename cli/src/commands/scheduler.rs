@@ -1,5 +1,11 @@
 use std::{
-    io::{BufRead, BufReader, BufWriter, Write},
+    io::{BufRead, BufReader, Write},
+    num::NonZero,
+    panic::resume_unwind,
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     time::Instant,
 };
 
@@ -97,9 +103,9 @@ pub(crate) fn run(
     };
     let started = Instant::now();
     let tally = decide(
-        cases,
-        BufReader::with_capacity(1 << 16, std::io::stdin().lock()),
-        BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
+        &cases,
+        BufReader::with_capacity(1 << 20, std::io::stdin().lock()),
+        std::io::stdout(),
     )?;
     let Tally { cases, malformed } = tally;
     if !global.quiet {
@@ -126,33 +132,127 @@ struct Tally {
     malformed: u64,
 }
 
-/// Answers line by line. What is answered goes out as soon as there is nothing more to read, so that the other side of a pipe can wait
-/// for it.
+/// Text of lines that one thread takes at a time; enough that handing it over costs nothing beside deciding.
+const BATCH: usize = 128 << 10;
+/// More threads than this wait for the one that reads.
+const THREADS: usize = 8;
+
+/// Lines that were read together.
+struct Batch {
+    /// The number of the first line.
+    first: usize,
+    text: Vec<u8>,
+    /// Takes what becomes of them.
+    answered: SyncSender<Answered>,
+}
+
+/// The lines of answers to a batch.
+struct Answered {
+    text: Vec<u8>,
+    tally: Tally,
+}
+
+/// Answers line by line, in order, on several threads. What is answered goes out as soon as there is nothing more to read, so that the
+/// other side of a pipe can wait for it.
 fn decide<R: std::io::Read>(
-    mut cases: Cases,
+    cases: &Cases,
     mut input: BufReader<R>,
+    output: impl Write + Send,
+) -> std::io::Result<Tally> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.min(THREADS);
+    let (work, batches) = sync_channel::<Batch>(threads);
+    let batches = Mutex::new(batches);
+    // The places of batches in the output, in order.
+    let (places, ordered) = sync_channel::<Receiver<Answered>>(2 * threads);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| decide_batches(cases.clone(), &batches));
+        }
+        let writer = scope.spawn(move || write_in_order(&ordered, output));
+        let read = read_batches(&mut input, |batch, place| {
+            // Refused only once the writer has failed.
+            places.send(place).is_ok() && work.send(batch).is_ok()
+        });
+        drop((places, work));
+        let tally = writer.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        read.map(|()| tally)
+    })
+}
+
+/// Cuts the input into batches of whole lines, as large as they come without waiting for more; ends when `hand_over` says so.
+fn read_batches<R: std::io::Read>(
+    input: &mut BufReader<R>,
+    mut hand_over: impl FnMut(Batch, Receiver<Answered>) -> bool,
+) -> std::io::Result<()> {
+    let mut number = 1;
+    let mut first = number;
+    let mut text = Vec::new();
+    loop {
+        let is_end = input.read_until(b'\n', &mut text)? == 0;
+        number += usize::from(!is_end);
+        let is_more_there = !is_end && input.buffer().contains(&b'\n');
+        if !text.is_empty() && (!is_more_there || text.len() >= BATCH) {
+            let (answered, place) = sync_channel(1);
+            let batch = Batch {
+                first,
+                text: std::mem::take(&mut text),
+                answered,
+            };
+            if !hand_over(batch, place) {
+                return Ok(());
+            }
+            first = number;
+        }
+        if is_end {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes batches until there are no more.
+fn decide_batches(mut cases: Cases, batches: &Mutex<Receiver<Batch>>) {
+    let take = || {
+        batches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv()
+    };
+    while let Ok(batch) = take() {
+        let mut answered = Answered {
+            text: Vec::with_capacity(batch.text.len() / 8),
+            tally: Tally::default(),
+        };
+        for (number, line) in (batch.first..).zip(batch.text.split(|byte| *byte == b'\n')) {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let answer = cases.answer(number, line, jiff::Timestamp::now());
+            answered.tally.cases += 1;
+            answered.tally.malformed += u64::from(answer.is_malformed());
+            serde_json::to_writer(&mut answered.text, &answer)
+                .expect("answers have no keys that are not text, and a Vec takes all bytes");
+            answered.text.push(b'\n');
+        }
+        // Nobody waits for it once the writer has failed.
+        let _ = batch.answered.send(answered);
+    }
+}
+
+/// Writes what becomes of batches in their order.
+fn write_in_order(
+    ordered: &Receiver<Receiver<Answered>>,
     mut output: impl Write,
 ) -> std::io::Result<Tally> {
     let mut tally = Tally::default();
-    let mut line = Vec::new();
-    for number in 1.. {
-        if input.buffer().is_empty() {
-            output.flush()?;
-        }
-        line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let answer = cases.answer(number, &line, jiff::Timestamp::now());
-        tally.cases += 1;
-        tally.malformed += u64::from(answer.is_malformed());
-        serde_json::to_writer(&mut output, &answer)?;
-        output.write_all(b"\n")?;
+    while let Ok(place) = ordered.recv() {
+        // A thread that ended without an answer has panicked, which ends the program.
+        let Ok(answered) = place.recv() else { break };
+        output.write_all(&answered.text)?;
+        output.flush()?;
+        tally.cases += answered.tally.cases;
+        tally.malformed += answered.tally.malformed;
     }
-    output.flush()?;
     Ok(tally)
 }
 
@@ -171,7 +271,7 @@ mod tests {
         let mut output = Vec::new();
         let cases = Cases::new(Options::default());
         let tally = decide(
-            cases,
+            &cases,
             BufReader::with_capacity(7, input.as_bytes()),
             &mut output,
         );
@@ -187,5 +287,50 @@ mod tests {
 {\"clusters\":[{\"name\":\"b\",\"replicas\":0}]}
 "
         );
+    }
+
+    #[test]
+    fn many_batches_stay_in_order() {
+        let case = |replicas: usize| {
+            format!(
+                r#"{{"clusters": [{{"metadata": {{"name": "c{replicas}"}}, "spec": {{"syncMode": "Push"}}}}], "binding": {{"metadata": {{"name": "b"}}, "spec": {{"schedulerName": "other", "resource": {{"apiVersion": "v1", "kind": "ConfigMap", "name": "b"}}, "clusters": [{{"name": "c", "replicas": {replicas}}}]}}}}}}"#
+            )
+        };
+        let count = 2000;
+        let lines: Vec<String> = (0..count).map(case).collect();
+        let input = lines.join("\n");
+        assert!(input.len() > 2 * BATCH, "{}", input.len());
+        for capacity in [1 << 20, 1000] {
+            let mut output = Vec::new();
+            let reader = BufReader::with_capacity(capacity, input.as_bytes());
+            let tally = decide(&Cases::new(Options::default()), reader, &mut output).unwrap();
+            assert_eq!(tally.cases, count as u64);
+            let expected: Vec<String> = (0..count)
+                .map(|replicas| {
+                    format!(
+                        r#"{{"clusters":[{{"name":"c","replicas":{replicas}}}],"skipped":"OtherScheduler"}}"#
+                    )
+                })
+                .collect();
+            let output = String::from_utf8(output).unwrap();
+            assert!(output.lines().eq(expected), "the answers are out of order");
+        }
+    }
+
+    #[test]
+    fn an_output_that_closes_ends_the_work() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let input = "{}\n".repeat(100_000);
+        let reader = BufReader::with_capacity(1 << 10, input.as_bytes());
+        let error = decide(&Cases::new(Options::default()), reader, Closed).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
     }
 }
