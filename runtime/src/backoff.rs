@@ -10,6 +10,7 @@ use rand::RngExt;
 pub struct Backoff {
     base: Duration,
     limit: Duration,
+    jitter: bool,
     failures: u32,
 }
 
@@ -18,7 +19,17 @@ impl Backoff {
         Self {
             base,
             limit,
+            jitter: true,
             failures: 0,
+        }
+    }
+
+    /// The same with pauses of their full length, for those that are documented.
+    #[must_use]
+    pub const fn exact(self) -> Self {
+        Self {
+            jitter: false,
+            ..self
         }
     }
 
@@ -39,7 +50,11 @@ impl Backoff {
             .saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX))
             .min(self.limit);
         self.failures = self.failures.saturating_add(1);
-        pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+        if self.jitter {
+            pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+        } else {
+            pause
+        }
     }
 
     /// Failures since the last reset.
@@ -68,6 +83,13 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.failed() <= Duration::from_millis(50));
+    }
+
+    #[test]
+    fn exact_pauses_are_not_drawn() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10)).exact();
+        let seconds: Vec<u64> = (0..6).map(|_| backoff.failed().as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
     }
 
     #[test]

@@ -24,6 +24,58 @@ pub enum Priority {
     Low,
     #[default]
     Normal,
+    /// As urgent as the object says; more is earlier. Not compared with the others in one queue, but it would go before them.
+    Of(i32),
+}
+
+/// How long failed keys wait.
+#[derive(Debug, Clone)]
+pub struct Retries {
+    /// The pauses of one key.
+    pub backoff: Backoff,
+    /// What all failures together may take; no limit without it.
+    pub bucket: Option<Bucket>,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::reconcile(),
+            bucket: None,
+        }
+    }
+}
+
+/// A store of tokens that fills steadily; each retry takes one, and waits for it if need be.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    per_second: f64,
+    size: f64,
+    tokens: f64,
+    filled: Option<Instant>,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(per_second: f64, size: u32) -> Self {
+        Self {
+            per_second,
+            size: size.into(),
+            tokens: size.into(),
+            filled: None,
+        }
+    }
+
+    /// Books a token and tells how long until it is there.
+    fn take(&mut self, now: Instant) -> Duration {
+        let filled = self.filled.replace(now).unwrap_or(now);
+        let fresh = now.duration_since(filled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + fresh).min(self.size) - 1.0;
+        if self.tokens >= 0.0 {
+            return Duration::ZERO;
+        }
+        Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or(Duration::MAX)
+    }
 }
 
 #[derive(Debug)]
@@ -32,12 +84,15 @@ struct Entry {
     /// remember.
     due: Option<Due>,
     working: bool,
+    /// The priority with which the key was added last: what is retried keeps it.
+    priority: Priority,
     backoff: Backoff,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
-    Ready(Priority),
+    /// The number is that of the key's place in the line of its priority, or of none while it is being worked on.
+    Ready(Priority, u64),
     /// The sequence number makes timers of the same instant distinct.
     Later(Instant, u64, Priority),
 }
@@ -45,10 +100,13 @@ enum Due {
 #[derive(Debug)]
 struct State<K> {
     entries: HashMap<K, Entry>,
-    normal: VecDeque<K>,
-    low: VecDeque<K>,
+    /// Keys that are due, by priority. A key whose priority was raised leaves its former place behind, which is skipped.
+    lines: BTreeMap<Priority, VecDeque<(u64, K)>>,
+    /// How many keys really stand in line.
+    ready: usize,
     timers: BTreeMap<(Instant, u64), K>,
     sequence: u64,
+    retries: Retries,
 }
 
 /// See the module documentation.
@@ -60,16 +118,7 @@ pub struct Queue<K> {
 
 impl<K: Clone + Eq + Hash> Default for Queue<K> {
     fn default() -> Self {
-        Self {
-            state: Mutex::new(State {
-                entries: HashMap::new(),
-                normal: VecDeque::new(),
-                low: VecDeque::new(),
-                timers: BTreeMap::new(),
-                sequence: 0,
-            }),
-            changed: Notify::new(),
-        }
+        Self::retrying(Retries::default())
     }
 }
 
@@ -77,13 +126,31 @@ impl<K: Clone + Eq + Hash> Default for Queue<K> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
     pub ready: usize,
+    /// Keys that wait for their time, after a failure or not.
     pub waiting: usize,
+    /// Those of them that failed.
+    pub backing_off: usize,
     pub working: usize,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    /// A queue whose failed keys wait like this.
+    pub fn retrying(retries: Retries) -> Self {
+        Self {
+            state: Mutex::new(State {
+                entries: HashMap::new(),
+                lines: BTreeMap::new(),
+                ready: 0,
+                timers: BTreeMap::new(),
+                sequence: 0,
+                retries,
+            }),
+            changed: Notify::new(),
+        }
     }
 
     /// Makes the key due now.
@@ -102,9 +169,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         if delay.is_zero() {
             return self.add(key);
         }
-        self.state
-            .lock()
-            .make_due(key, Instant::now() + delay, Priority::Normal);
+        self.state.lock().make_due(key, Instant::now() + delay);
         self.changed.notify_one();
     }
 
@@ -144,11 +209,15 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn failed(&self, key: &K) -> Duration {
         let pause = {
             let mut state = self.state.lock();
+            let state = &mut *state;
             let Some(entry) = state.entries.get_mut(key) else {
                 return Duration::ZERO;
             };
-            let pause = entry.backoff.failed();
-            state.make_due(key.clone(), Instant::now() + pause, Priority::Normal);
+            let now = Instant::now();
+            let bucket = state.retries.bucket.as_mut();
+            let token = bucket.map_or(Duration::ZERO, |bucket| bucket.take(now));
+            let pause = entry.backoff.failed().max(token);
+            state.make_due(key.clone(), now + pause);
             state.give_back(key, false);
             pause
         };
@@ -168,10 +237,12 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 .cloned()
                 .collect();
             for key in waiting {
-                if let Some(entry) = state.entries.get_mut(&key) {
-                    entry.backoff.reset();
-                }
-                state.make_ready(key, Priority::Normal);
+                let Some(entry) = state.entries.get_mut(&key) else {
+                    continue;
+                };
+                entry.backoff.reset();
+                let priority = entry.priority;
+                state.make_ready(key, priority);
             }
         }
         self.changed.notify_one();
@@ -180,8 +251,16 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub fn depth(&self) -> Depth {
         let state = self.state.lock();
         Depth {
-            ready: state.normal.len() + state.low.len(),
+            ready: state.ready,
             waiting: state.timers.len(),
+            backing_off: state
+                .timers
+                .values()
+                .filter(|key| {
+                    let entry = state.entries.get(*key);
+                    entry.is_some_and(|entry| entry.backoff.failures() > 0)
+                })
+                .count(),
             working: state.entries.values().filter(|entry| entry.working).count(),
         }
     }
@@ -204,7 +283,8 @@ impl<K: Clone + Eq + Hash> State<K> {
                 Entry {
                     due: None,
                     working: false,
-                    backoff: Backoff::reconcile(),
+                    priority: Priority::Normal,
+                    backoff: self.retries.backoff.clone(),
                 },
             );
         }
@@ -215,80 +295,91 @@ impl<K: Clone + Eq + Hash> State<K> {
 
     fn make_ready(&mut self, key: K, priority: Priority) {
         let entry = self.entry(&key);
-        let working = entry.working;
         let (priority, was) = match entry.due {
-            Some(Due::Ready(present)) if present >= priority => return,
-            Some(Due::Ready(present)) => (priority, Some(Due::Ready(present))),
-            Some(Due::Later(at, sequence, present)) => (
-                priority.max(present),
-                Some(Due::Later(at, sequence, present)),
-            ),
-            None => (priority, None),
+            Some(Due::Ready(present, _)) if present >= priority => return,
+            Some(Due::Later(_, _, present)) => (priority.max(present), entry.due),
+            due => (priority, due),
         };
-        entry.due = Some(Due::Ready(priority));
+        entry.priority = priority;
+        let working = entry.working;
         match was {
             Some(Due::Later(at, sequence, _)) => {
                 self.timers.remove(&(at, sequence));
             }
-            // A key that is being worked on stands in no line; it joins one when it is given back.
-            Some(Due::Ready(_)) if !working => self.low.retain(|waiting| *waiting != key),
+            // Its former place stays behind and is skipped.
+            Some(Due::Ready(..)) if !working => self.ready -= 1,
             _ => {}
         }
+        self.stand_in_line(key, priority, working);
+    }
+
+    /// Notes that a key is due, and unless a worker holds it gives it the last place in the line of its priority.
+    fn stand_in_line(&mut self, key: K, priority: Priority, working: bool) {
+        self.sequence += 1;
+        let place = self.sequence;
+        self.entry(&key).due = Some(Due::Ready(priority, place));
         if !working {
-            self.line(priority).push_back(key);
+            self.ready += 1;
+            self.lines
+                .entry(priority)
+                .or_default()
+                .push_back((place, key));
         }
     }
 
-    fn make_due(&mut self, key: K, at: Instant, priority: Priority) {
+    fn make_due(&mut self, key: K, at: Instant) {
         self.sequence += 1;
         let sequence = self.sequence;
         let entry = self.entry(&key);
+        let due = Some(Due::Later(at, sequence, entry.priority));
         match entry.due {
-            Some(Due::Ready(_)) => return,
+            Some(Due::Ready(..)) => return,
             Some(Due::Later(earlier, _, _)) if earlier <= at => return,
             Some(Due::Later(later, old, _)) => {
-                entry.due = Some(Due::Later(at, sequence, priority));
+                entry.due = due;
                 self.timers.remove(&(later, old));
             }
-            None => entry.due = Some(Due::Later(at, sequence, priority)),
+            None => entry.due = due,
         }
         self.timers.insert((at, sequence), key);
-    }
-
-    fn line(&mut self, priority: Priority) -> &mut VecDeque<K> {
-        match priority {
-            Priority::Normal => &mut self.normal,
-            Priority::Low => &mut self.low,
-        }
     }
 
     /// Moves what is due into the lines, then takes the first key; without one, tells when the next timer ends.
     fn take(&mut self) -> (Option<K>, Option<Instant>) {
         let now = Instant::now();
-        while let Some((&(at, sequence), _)) = self.timers.first_key_value() {
-            if at > now {
+        while let Some(timer) = self.timers.first_entry() {
+            if timer.key().0 > now {
                 break;
             }
-            let Some(key) = self.timers.remove(&(at, sequence)) else {
-                break;
-            };
+            let key = timer.remove();
             let entry = self.entry(&key);
-            let priority = match entry.due {
-                Some(Due::Later(_, _, priority) | Due::Ready(priority)) => priority,
-                None => Priority::Normal,
-            };
-            entry.due = Some(Due::Ready(priority));
-            if !entry.working {
-                self.line(priority).push_back(key);
-            }
+            let (priority, working) = (entry.priority, entry.working);
+            self.stand_in_line(key, priority, working);
         }
-        let key = self.normal.pop_front().or_else(|| self.low.pop_front());
+        let key = self.first_in_line();
         if let Some(key) = &key {
+            self.ready -= 1;
             let entry = self.entry(key);
             entry.due = None;
             entry.working = true;
         }
         (key, self.timers.first_key_value().map(|((at, _), _)| *at))
+    }
+
+    fn first_in_line(&mut self) -> Option<K> {
+        while let Some(mut line) = self.lines.last_entry() {
+            let priority = *line.key();
+            while let Some((place, key)) = line.get_mut().pop_front() {
+                let entry = self.entries.get(&key);
+                if entry
+                    .is_some_and(|it| !it.working && it.due == Some(Due::Ready(priority, place)))
+                {
+                    return Some(key);
+                }
+            }
+            line.remove();
+        }
+        None
     }
 
     fn give_back(&mut self, key: &K, success: bool) {
@@ -300,7 +391,7 @@ impl<K: Clone + Eq + Hash> State<K> {
             entry.backoff.reset();
         }
         match entry.due {
-            Some(Due::Ready(priority)) => self.line(priority).push_back(key.clone()),
+            Some(Due::Ready(priority, _)) => self.stand_in_line(key.clone(), priority, false),
             None if success => {
                 self.entries.remove(key);
             }
@@ -354,6 +445,54 @@ mod tests {
         assert_eq!(take(&queue).await, Some("bulk-2"));
         assert_eq!(take(&queue).await, Some("bulk-1"));
         assert_eq!(take(&queue).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_most_urgent_goes_first_and_keeps_its_priority_when_it_is_retried() {
+        let queue = Queue::default();
+        for (key, priority) in [("late", 0), ("bulk", -5), ("urgent", 1000), ("raised", 3)] {
+            queue.add_with(key, Priority::Of(priority));
+        }
+        queue.add_with("raised", Priority::Of(2000));
+        queue.add_with("raised", Priority::Of(7));
+        assert_eq!(queue.depth().ready, 4);
+        for expected in ["raised", "urgent", "late"] {
+            assert_eq!(take(&queue).await, Some(expected));
+        }
+        assert_eq!(queue.depth().ready, 1);
+        queue.failed(&"urgent");
+        assert_eq!((queue.depth().backing_off, queue.depth().waiting), (1, 1));
+        queue.add_with("soon", Priority::Of(999));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for expected in ["urgent", "soon", "bulk"] {
+            assert_eq!(take(&queue).await, Some(expected));
+        }
+        assert_eq!(take(&queue).await, None);
+        queue.add_with("late", Priority::Of(5));
+        queue.add_with("soon", Priority::Of(6));
+        queue.done(&"late");
+        queue.done(&"soon");
+        assert_eq!(
+            take(&queue).await,
+            Some("soon"),
+            "the latest priority counts"
+        );
+        assert_eq!(take(&queue).await, Some("late"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_failures_share_the_bucket() {
+        let queue = Queue::retrying(Retries {
+            backoff: Backoff::new(Duration::from_millis(5), Duration::from_secs(1000)).exact(),
+            bucket: Some(Bucket::new(10.0, 2)),
+        });
+        let mut pauses = Vec::new();
+        for key in ["a", "b", "c", "d"] {
+            queue.add(key);
+            assert_eq!(take(&queue).await, Some(key));
+            pauses.push(queue.failed(&key).as_millis());
+        }
+        assert_eq!(pauses, [5, 5, 100, 200]);
     }
 
     #[tokio::test(start_paused = true)]
