@@ -11,8 +11,8 @@ use crds::{
     keys,
     object::{Gvk, Key},
     policy::{
-        ClusterOverridePolicy, ClusterPropagationPolicy, OverridePolicy, PropagationPolicy,
-        defaults,
+        ClusterOverridePolicy, ClusterPropagationPolicy, FederatedResourceQuota, OverridePolicy,
+        PropagationPolicy, defaults,
     },
     work::{Binding, ClusterResourceBinding, ObjectReference, ResourceBinding, Work},
 };
@@ -53,6 +53,8 @@ pub struct World {
     pub cluster_policies: Arc<Store<ClusterPropagationPolicy>>,
     pub overrides: Arc<Store<OverridePolicy>>,
     pub cluster_overrides: Arc<Store<ClusterOverridePolicy>>,
+    /// Quotas over all clusters; nothing waits for these to be filled.
+    pub quotas: Arc<Store<FederatedResourceQuota>>,
     pub bindings: Arc<Store<ResourceBinding>>,
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
     /// Bindings of the kind `ResourceBinding` by the permanent ids of the policies in their claim labels.
@@ -136,6 +138,7 @@ impl World {
             cluster_policies: Store::builder().build(),
             overrides: Store::builder().build(),
             cluster_overrides: Store::builder().build(),
+            quotas: Store::builder().build(),
             bindings: bindings.build(),
             cluster_bindings: cluster_bindings.build(),
             bindings_by_claim,
@@ -174,6 +177,7 @@ impl World {
         );
         self.watch(&self.overrides);
         self.watch(&self.cluster_overrides);
+        self.watch(&self.quotas);
         self.watch(&self.bindings);
         self.watch(&self.cluster_bindings);
         self.watch(&self.works);

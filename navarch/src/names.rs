@@ -10,7 +10,9 @@ use clap::Command;
 /// Process names of the reference, and the component that stands in for each.
 const COMPONENTS: &[(&str, &str)] = &[
     ("karmada-controller-manager", "controllers"),
+    ("karmada-descheduler", "descheduler"),
     ("karmada-scheduler", "scheduler"),
+    ("karmada-scheduler-estimator", "estimator"),
 ];
 
 /// The arguments to run with: those given, unless the program was started under a name of the reference.

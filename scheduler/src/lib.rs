@@ -2,11 +2,10 @@
 //!
 //! The pure core of the scheduler: bindings and clusters come in as plain data, decisions go out. Whoever runs it keeps a
 //! [`Snapshot`] of the clusters, takes a [`step`] for each binding that an event concerns, asks accurate estimators if the step says
-//! so, writes the patches and tells the queue.
+//! so, writes the patches and brings bindings back when the report says so.
 //!
 //! ```text
 //! relevance   which bindings an event concerns
-//! queue       in which order, and when again
 //! decision    whether to act; attempts per affinity; patches, condition, events
 //!   pipeline    filter -> score -> estimate -> select -> assign
 //!     filter, score, estimate, select, divide
@@ -48,7 +47,6 @@ pub mod options;
 mod pipeline;
 pub mod plugins;
 pub mod quantity;
-pub mod queue;
 pub mod relevance;
 mod request;
 pub mod score;

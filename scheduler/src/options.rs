@@ -32,7 +32,7 @@ impl Default for Options {
 /// The scheduler that bindings without a scheduler name belong to.
 pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
-/// The feature gates that change decisions, their order or the estimates that they go by.
+/// The feature gates that change decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -43,8 +43,6 @@ pub struct Gates {
     pub multiple_pod_templates_scheduling: bool,
     pub workload_affinity: bool,
     pub scheduling_overcommit_protection: bool,
-    pub priority_based_scheduling: bool,
-    pub resource_quota_estimate: bool,
 }
 
 impl Default for Gates {
@@ -54,8 +52,6 @@ impl Default for Gates {
             multiple_pod_templates_scheduling: false,
             workload_affinity: false,
             scheduling_overcommit_protection: false,
-            priority_based_scheduling: false,
-            resource_quota_estimate: false,
         }
     }
 }
@@ -68,8 +64,6 @@ impl Gates {
             "MultiplePodTemplatesScheduling" => &mut self.multiple_pod_templates_scheduling,
             "WorkloadAffinity" => &mut self.workload_affinity,
             "SchedulingOvercommitProtection" => &mut self.scheduling_overcommit_protection,
-            "PriorityBasedScheduling" => &mut self.priority_based_scheduling,
-            "ResourceQuotaEstimate" => &mut self.resource_quota_estimate,
             _ => return false,
         };
         *gate = enabled;
@@ -87,8 +81,10 @@ const OTHER_GATES: &[&str] = &[
     "LoggingAlphaOptions",
     "LoggingBetaOptions",
     "MultiClusterService",
+    "PriorityBasedScheduling",
     "PropagateDeps",
     "PropagationPolicyPreemption",
+    "ResourceQuotaEstimate",
     "StatefulFailoverInjection",
 ];
 
@@ -128,8 +124,6 @@ impl FromStr for Gates {
                     gates.multiple_pod_templates_scheduling = enabled;
                     gates.workload_affinity = enabled;
                     gates.scheduling_overcommit_protection = enabled;
-                    gates.priority_based_scheduling = enabled;
-                    gates.resource_quota_estimate = enabled;
                 }
                 "AllBeta" => gates.customized_cluster_resource_modeling = enabled,
                 name => named.push((name, enabled)),

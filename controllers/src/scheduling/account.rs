@@ -18,7 +18,7 @@ use crds::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use scheduler::{
-    Decision, Explanation, Inputs, Outcome, decide,
+    Decision, Estimates, Explanation, Inputs, Outcome, decide,
     explain::{Failure, Target},
     trace::Recorder,
 };
@@ -29,6 +29,8 @@ use crate::world::Bindings;
 
 /// How many decisions are remembered.
 const REMEMBERED: usize = 4096;
+/// How many answers of estimators are remembered with them; those of the oldest decisions are forgotten first.
+const ANSWERS: usize = 100_000;
 
 /// A decision told. Serialises to what the process serves.
 #[derive(Debug, Serialize)]
@@ -105,6 +107,10 @@ struct Remembered {
     decisions: HashMap<Key, Made>,
     /// Keys by the number of their decision.
     order: BTreeMap<u64, Key>,
+    /// What estimators answered, by the number of the decision.
+    estimates: BTreeMap<u64, Arc<Estimates>>,
+    /// How many answers these are.
+    answers: usize,
     count: u64,
 }
 
@@ -116,7 +122,13 @@ struct Made {
 }
 
 impl Latest {
-    pub(super) fn remember<B: Bindings>(&self, key: &Key, binding: &Arc<B>, outcome: &Outcome) {
+    pub(super) fn remember<B: Bindings>(
+        &self,
+        key: &Key,
+        binding: &Arc<B>,
+        outcome: &Outcome,
+        estimates: Option<Estimates>,
+    ) {
         let mut remembered = self.0.lock();
         let remembered = &mut *remembered;
         remembered.count += 1;
@@ -125,27 +137,55 @@ impl Latest {
             binding: Arc::<B>::clone(binding),
             outcome: outcome.clone(),
         };
+        if let Some(estimates) = estimates {
+            remembered.answers += count(&estimates);
+            remembered
+                .estimates
+                .insert(made.number, Arc::new(estimates));
+        }
         remembered.order.insert(made.number, key.clone());
         if let Some(before) = remembered.decisions.insert(key.clone(), made) {
-            remembered.order.remove(&before.number);
+            remembered.drop_number(before.number);
         }
         if remembered.decisions.len() > REMEMBERED
-            && let Some((_, oldest)) = remembered.order.pop_first()
+            && let Some((number, oldest)) = remembered.order.pop_first()
         {
             remembered.decisions.remove(&oldest);
+            remembered.drop_number(number);
+        }
+        while remembered.answers > ANSWERS
+            && let Some((_, oldest)) = remembered.estimates.pop_first()
+        {
+            remembered.answers -= count(&oldest);
         }
     }
 
     pub(super) fn forget(&self, key: &Key) {
         let mut remembered = self.0.lock();
         if let Some(made) = remembered.decisions.remove(key) {
-            remembered.order.remove(&made.number);
+            remembered.drop_number(made.number);
         }
     }
 
-    fn of(&self, key: &Key) -> Option<Made> {
-        self.0.lock().decisions.get(key).cloned()
+    fn of(&self, key: &Key) -> Option<(Made, Option<Arc<Estimates>>)> {
+        let remembered = self.0.lock();
+        let made = remembered.decisions.get(key).cloned()?;
+        let estimates = remembered.estimates.get(&made.number).cloned();
+        Some((made, estimates))
     }
+}
+
+impl Remembered {
+    fn drop_number(&mut self, number: u64) {
+        self.order.remove(&number);
+        if let Some(estimates) = self.estimates.remove(&number) {
+            self.answers -= count(&estimates);
+        }
+    }
+}
+
+fn count(estimates: &Estimates) -> usize {
+    estimates.0.iter().map(|it| it.answers.len()).sum()
 }
 
 impl Shared {
@@ -181,15 +221,18 @@ impl Shared {
                 .map(|time| time.0),
         };
         // A binding that was deleted and made again is another one.
-        let made = self.latest.of(key).and_then(|made| {
+        let made = self.latest.of(key).and_then(|(made, estimates)| {
             let then = made.binding.downcast::<B>().ok()?;
-            (then.meta().uid == binding.meta().uid).then_some((then, made.outcome))
+            (then.meta().uid == binding.meta().uid).then_some((then, made.outcome, estimates))
         });
-        let (input, decided, subject) = match made {
-            Some((then, outcome)) => ("AsDecided", Some(Decided::of(&*then, &outcome)), then),
-            None => ("AsIs", None, binding),
+        let (input, decided, subject, estimates) = match made {
+            Some((then, outcome, estimates)) => {
+                let decided = Decided::of(&*then, &outcome);
+                ("AsDecided", Some(decided), then, estimates)
+            }
+            None => ("AsIs", None, binding, None),
         };
-        let explanation = self.explain(&*subject);
+        let explanation = self.explain(&*subject, estimates.as_deref());
         let expected = decided
             .as_ref()
             .map_or(&recorded.clusters, |decided| &decided.clusters);
@@ -218,7 +261,7 @@ impl Shared {
     }
 
     /// Decides with every step recorded. A binding that gives no occasion is decided all the same.
-    fn explain<B: Bindings>(&self, binding: &B) -> Explanation {
+    fn explain<B: Bindings>(&self, binding: &B, estimates: Option<&Estimates>) -> Explanation {
         let snapshot = self.snapshot.read().clone();
         let assumed = self.inflight.assumed.read();
         let peers = inflight::peers(&self.world, binding, &self.options);
@@ -226,6 +269,7 @@ impl Shared {
         let inputs = Inputs {
             peers: peers.as_ref(),
             assumed: Some(assumed.at(now)),
+            estimates,
             ..Inputs::new(&snapshot, &self.options, now)
         };
         let mut recorder = Recorder::default();
@@ -289,14 +333,36 @@ mod tests {
         let latest = Latest::default();
         let key = |number: usize| Key::new("shop", &number.to_string());
         for number in 0..REMEMBERED {
-            latest.remember(&key(number), &binding, &outcome);
+            latest.remember(&key(number), &binding, &outcome, None);
         }
-        latest.remember(&key(0), &binding, &outcome);
-        latest.remember(&key(REMEMBERED), &binding, &outcome);
+        latest.remember(&key(0), &binding, &outcome, None);
+        latest.remember(&key(REMEMBERED), &binding, &outcome, None);
         assert!(latest.of(&key(0)).is_some() && latest.of(&key(1)).is_none());
         latest.forget(&key(0));
         let remembered = latest.0.lock();
         assert_eq!(remembered.decisions.len(), REMEMBERED - 1);
         assert_eq!(remembered.order.len(), REMEMBERED - 1);
+    }
+
+    #[test]
+    fn answers_of_old_decisions_are_forgotten_before_the_decisions() {
+        let binding: Arc<ResourceBinding> = Arc::default();
+        let options = Options::default();
+        let snapshot = Snapshot::default();
+        let inputs = Inputs::new(&snapshot, &options, Timestamp::UNIX_EPOCH);
+        let Decision::Scheduled(outcome) = decide(&*binding, &inputs, &mut trace::NoTrace) else {
+            panic!("a binding without placement is an error");
+        };
+        let answers = |count: usize| {
+            let clusters = (0..count).map(|it| (it.to_string(), scheduler::Answer::Fits(1)));
+            Some(Estimates::of("estimator", clusters))
+        };
+        let latest = Latest::default();
+        let key = |number: usize| Key::new("shop", &number.to_string());
+        latest.remember(&key(0), &binding, &outcome, answers(ANSWERS - 1));
+        latest.remember(&key(1), &binding, &outcome, answers(2));
+        assert!(latest.of(&key(0)).unwrap().1.is_none() && latest.of(&key(1)).unwrap().1.is_some());
+        latest.remember(&key(1), &binding, &outcome, None);
+        assert_eq!(latest.0.lock().answers, 0);
     }
 }

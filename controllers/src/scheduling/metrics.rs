@@ -2,22 +2,26 @@
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use crds::object::Key;
 use parking_lot::Mutex;
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
     metrics::{
         counter::Counter,
         family::Family,
+        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::Registry,
 };
+use runtime::Queue;
 use scheduler::{
     Cluster, Observer, Options, Request, Stage,
     decision::{Report, Trigger},
@@ -42,6 +46,11 @@ struct AttemptLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StepLabels {
     schedule_step: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    queue: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +82,40 @@ pub(super) struct Metrics {
     extension_points: Histograms<ExtensionLabels>,
     plugins: Histograms<PluginLabels>,
     decisions: AtomicU64,
+    pending: Pending,
+}
+
+/// The queues of both kinds of binding, counted when metrics are read.
+#[derive(Clone, Debug, Default)]
+struct Pending(Arc<Mutex<Vec<Weak<Queue<Key>>>>>);
+
+impl Collector for Pending {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (mut active, mut failed, mut unschedulable) = (0, 0, 0);
+        for queue in self.0.lock().iter().filter_map(Weak::upgrade) {
+            let depth = queue.depth();
+            active += depth.ready;
+            failed += depth.backing_off;
+            unschedulable += depth.waiting - depth.backing_off;
+        }
+        let parts = [
+            ("active", active),
+            ("backoff", failed),
+            ("unschedulable", unschedulable),
+        ];
+        let family = Family::<QueueLabels, Gauge>::default();
+        for (queue, bindings) in parts {
+            let bindings = i64::try_from(bindings).unwrap_or(i64::MAX);
+            family.get_or_create(&QueueLabels { queue }).set(bindings);
+        }
+        let encoder = encoder.encode_descriptor(
+            "scheduler_pending_bindings",
+            "Bindings that wait, by part of the queue",
+            None,
+            family.metric_type(),
+        )?;
+        family.encode(encoder)
+    }
 }
 
 impl Default for Metrics {
@@ -90,6 +133,7 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.000_01, 1.5, 20))
             }),
             decisions: AtomicU64::new(0),
+            pending: Pending::default(),
         }
     }
 }
@@ -127,6 +171,12 @@ impl Metrics {
             "Time of one call of a plugin, measured in one of sixteen decisions",
             self.plugins.clone(),
         );
+        registry.register_collector(Box::new(self.pending.clone()));
+    }
+
+    /// Counts the bindings of this queue as pending.
+    pub(super) fn watch(&self, queue: &Arc<Queue<Key>>) {
+        self.pending.0.lock().push(Arc::downgrade(queue));
     }
 
     pub(super) fn incoming(&self, cause: Cause) {

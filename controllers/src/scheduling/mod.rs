@@ -1,14 +1,16 @@
 //! Binding -> `spec.clusters`: each binding runs where the scheduler's pure core says, and says so in condition `Scheduled`.
 //!
-//! reads   bindings, Clusters
+//! reads   bindings, Clusters, FederatedResourceQuotas, accurate estimators
 //! writes  `spec.clusters`, the applied placement, condition `Scheduled` and what belongs to it
-//! woken by  bindings, Clusters that join, leave, change or gain room
+//! woken by  bindings, Clusters that join, leave, change or gain room, quotas that change
 //!
 //! Several workers decide at a time, each binding by one of them; a decision reads the shared snapshot and copies nothing of it.
 
 mod account;
+mod estimates;
 mod inflight;
 mod metrics;
+mod quota;
 mod wake;
 
 use std::{
@@ -20,25 +22,28 @@ use std::{
 };
 
 use crds::object::Key;
+use estimator::client::Estimators;
 use futures::future::BoxFuture;
 use kube::api::{Patch, PatchParams};
 use parking_lot::{Mutex, RwLock};
-use runtime::{Action, ApiError, Queue, controller::ReconcileError, error::call, events::Source};
+use runtime::{
+    Action, ApiError, Queue,
+    backoff::Backoff,
+    controller::ReconcileError,
+    error::call,
+    events::Source,
+    queue::{Bucket, Priority, Retries},
+};
 use scheduler::{
-    Decision, Inputs, Options, Snapshot, decide,
+    Decision, Options, Snapshot,
     decision::{Report, Requeue, WriteError, spec_patch, status_patch},
     relevance::{self, Cause},
 };
 use serde_json::Value;
-use trace::NoTrace;
 
 pub use self::account::{Account, Condition, Decided, Recomputed, Recorded};
 pub(crate) use self::inflight::group_values;
-use self::{
-    account::Latest,
-    inflight::Inflight,
-    metrics::{Metrics, Stopwatch},
-};
+use self::{account::Latest, inflight::Inflight, metrics::Metrics};
 use crate::{
     world::{Bindings, World},
     write,
@@ -82,6 +87,85 @@ impl ReconcileError for Error {
     }
 }
 
+/// How the service runs, beside what decisions depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether bindings go in order of their priority; gate `PriorityBasedScheduling`.
+    pub by_priority: bool,
+    /// How long failed bindings wait when they do not go by priority.
+    pub limits: RateLimits,
+}
+
+/// How long failed bindings wait: for themselves, and all together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimits {
+    pub base_delay: Duration,
+    pub max_delay: Duration,
+    /// Retries a second, and how many may come at once.
+    pub qps: f64,
+    pub bucket_size: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self {
+            base_delay: Duration::from_millis(5),
+            max_delay: Duration::from_secs(1000),
+            qps: 10.0,
+            bucket_size: 100,
+        }
+    }
+}
+
+impl RateLimits {
+    /// The same with the default in place of what is not positive.
+    fn or_default(self) -> Self {
+        let default = Self::default();
+        let pick = |it: Duration, default| if it.is_zero() { default } else { it };
+        Self {
+            base_delay: pick(self.base_delay, default.base_delay),
+            max_delay: pick(self.max_delay, default.max_delay),
+            qps: if self.qps > 0.0 {
+                self.qps
+            } else {
+                default.qps
+            },
+            bucket_size: if self.bucket_size == 0 {
+                default.bucket_size
+            } else {
+                self.bucket_size
+            },
+        }
+    }
+}
+
+impl Settings {
+    fn retries(&self) -> Retries {
+        if self.by_priority {
+            return Retries {
+                backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(10)).exact(),
+                bucket: None,
+            };
+        }
+        let limits = self.limits.or_default();
+        Retries {
+            backoff: Backoff::new(limits.base_delay, limits.max_delay),
+            bucket: Some(Bucket::new(limits.qps, limits.bucket_size)),
+        }
+    }
+
+    /// Where a binding stands in the queue; `is_bulk` if nothing about it changed.
+    fn priority<B: Bindings>(&self, binding: &B, is_bulk: bool) -> Priority {
+        if self.by_priority {
+            Priority::Of(binding.spec().priority())
+        } else if is_bulk {
+            Priority::Low
+        } else {
+            Priority::Normal
+        }
+    }
+}
+
 /// What both kinds of binding share: the clusters as the scheduler sees them, and its options.
 pub struct Shared {
     world: Arc<World>,
@@ -97,6 +181,9 @@ pub struct Shared {
     metrics: Arc<Metrics>,
     gains: Mutex<relevance::Debounce>,
     events: Arc<Source>,
+    /// Without these, only the general estimator is asked.
+    estimators: Option<Arc<Estimators>>,
+    settings: Settings,
 }
 
 impl std::fmt::Debug for Shared {
@@ -106,7 +193,12 @@ impl std::fmt::Debug for Shared {
 }
 
 /// Subscribes to the Clusters. Both kinds of binding are prepared with the result.
-pub fn shared(world: &Arc<World>, options: Options) -> Arc<Shared> {
+pub fn shared(
+    world: &Arc<World>,
+    options: Options,
+    settings: Settings,
+    estimators: Option<Arc<Estimators>>,
+) -> Arc<Shared> {
     let metrics = Arc::new(Metrics::default());
     world
         .metrics
@@ -126,6 +218,8 @@ pub fn shared(world: &Arc<World>, options: Options) -> Arc<Shared> {
         changes: AtomicU64::new(0),
         gains: Mutex::default(),
         events: Source::new(&world.recorder, "default-scheduler"),
+        estimators,
+        settings,
     });
     wake::keep_snapshot(world, &shared);
     shared
@@ -134,8 +228,10 @@ pub fn shared(world: &Arc<World>, options: Options) -> Arc<Shared> {
 /// Subscribes to the stores; the future runs the workers.
 pub fn prepare<B: Bindings>(shared: &Arc<Shared>, workers: usize) -> BoxFuture<'static, ()> {
     let world = &shared.world;
-    let queue = Queue::new();
+    let queue = Arc::new(Queue::retrying(shared.settings.retries()));
     wake::subscribe::<B>(shared, &queue);
+    quota::subscribe::<B>(shared, &queue);
+    shared.metrics.watch(&queue);
     let name = if B::IS_NAMESPACED {
         "scheduler"
     } else {
@@ -171,9 +267,9 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
         }
     }
     let seen = shared.changes.load(Ordering::Acquire);
-    let decision = shared.decide(&*binding);
+    let (decision, estimates) = shared.decide(&*binding).await;
     if let Decision::Scheduled(outcome) = &decision {
-        shared.latest.remember(key, &binding, outcome);
+        shared.latest.remember(key, &binding, outcome, estimates);
     }
     let latest = apply::<B>(shared, key, &binding, &decision).await;
     drop(turn);
@@ -214,28 +310,6 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
         }
     }
     conclude(key, report, seen != shared.changes.load(Ordering::Acquire))
-}
-
-impl Shared {
-    fn decide<B: Bindings>(&self, binding: &B) -> Decision {
-        let options = if self.metrics.samples() {
-            &self.measured
-        } else {
-            &self.options
-        };
-        let peers = inflight::peers(&self.world, binding, options);
-        let stopwatch = Stopwatch::new(&self.metrics);
-        let assumed = self.inflight.assumed.read();
-        let snapshot = self.snapshot.read();
-        let now = jiff::Timestamp::now();
-        let inputs = Inputs {
-            peers: peers.as_ref(),
-            assumed: Some(assumed.at(now)),
-            observer: Some(&stopwatch),
-            ..Inputs::new(&snapshot, options, now)
-        };
-        decide(binding, &inputs, &mut NoTrace)
-    }
 }
 
 /// Writes the result; returns the binding as it is now, if anything was written.

@@ -11,7 +11,7 @@ use crds::{
     work::{Binding, ClusterResourceBinding, ResourceBinding},
 };
 use kube::ResourceExt;
-use runtime::{Change, Queue, queue::Priority};
+use runtime::{Change, Queue};
 use scheduler::relevance::{self, BindingChange, Cause, ClusterChange};
 
 use super::Shared;
@@ -53,14 +53,8 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         {
             shared.metrics.incoming(cause);
             let initial = matches!(change, Change::Added { initial: true, .. });
-            to.add_with(
-                Binding::key(&**change.object()),
-                if initial {
-                    Priority::Low
-                } else {
-                    Priority::Normal
-                },
-            );
+            let priority = shared.settings.priority(&**change.object(), initial);
+            to.add_with(Binding::key(&**change.object()), priority);
         }
     });
 
@@ -136,7 +130,8 @@ fn wake_concerned<B: Bindings>(
     B::store(&shared.world).each(|binding| {
         if relevance::concerns(&**binding, what, before, after, &shared.options) {
             shared.metrics.incoming(Cause::ClusterChanged);
-            queue.add_with(Binding::key(&**binding), Priority::Low);
+            let priority = shared.settings.priority(&**binding, true);
+            queue.add_with(Binding::key(&**binding), priority);
         }
     });
 }

@@ -34,6 +34,9 @@ use crate::{
     },
 };
 
+/// What a server may go on for when nobody waits any more.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How estimators are asked.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -241,7 +244,8 @@ impl Estimators {
     /// The message with what servers log, and with the time that they have.
     fn request<M>(&self, about: &ObjectReference, message: M) -> tonic::Request<M> {
         let mut request = tonic::Request::new(message);
-        request.set_timeout(self.options.timeout);
+        // A little more than is waited, so that it is always here that somebody says it took too long.
+        request.set_timeout(self.options.timeout.saturating_add(GRACE));
         let object = format!(
             "kind={}, name={}/{}",
             about.kind,

@@ -87,10 +87,10 @@ impl FeatureGates {
     pub(crate) fn detector(&self) -> detector::Gates {
         detector::Gates {
             preemption: self.preemption(),
-            schedule_priority: self.is_enabled(PRIORITY_BASED_SCHEDULING),
+            schedule_priority: self.schedule_priority(),
             multiple_pod_templates: self.is_enabled(MULTIPLE_POD_TEMPLATES_SCHEDULING),
             workload_affinity: self.is_enabled(WORKLOAD_AFFINITY),
-            resource_quota_estimate: self.is_enabled(RESOURCE_QUOTA_ESTIMATE),
+            resource_quota_estimate: self.resource_quota_estimate(),
         }
     }
 
@@ -107,6 +107,16 @@ impl FeatureGates {
             stateful_injection: self.is_enabled(STATEFUL_FAILOVER_INJECTION),
             unknown_keeps_running,
         }
+    }
+
+    /// Whether bindings of workloads with a higher priority are scheduled first.
+    pub(crate) fn schedule_priority(&self) -> bool {
+        self.is_enabled(PRIORITY_BASED_SCHEDULING)
+    }
+
+    /// Whether quotas of members limit estimates.
+    pub(crate) fn resource_quota_estimate(&self) -> bool {
+        self.is_enabled(RESOURCE_QUOTA_ESTIMATE)
     }
 
     pub(crate) fn preemption(&self) -> bool {

@@ -1,6 +1,7 @@
 //! `navarch serve`: the server roles, alone or all in one process on shared stores.
 
 mod debug;
+mod estimation;
 mod gates;
 mod options;
 mod process;
@@ -11,8 +12,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use controllers::{
-    World, application_failover, binding, binding_status, cluster, cluster_status, detector,
-    discovery, eviction, execution, namespace, policy, rebalancer, scheduling,
+    World, application_failover, binding, binding_status, cluster, cluster_status, descheduler,
+    detector, discovery, estimators, eviction, execution, namespace, policy, rebalancer,
+    scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
@@ -36,6 +38,10 @@ pub(crate) enum Component {
     Controllers,
     /// Placement of bindings.
     Scheduler,
+    /// Takes replicas out of clusters in which they find no node.
+    Descheduler,
+    /// Answers, beside one member cluster, how many replicas it has room for.
+    Estimator,
 }
 
 impl Component {
@@ -61,6 +67,9 @@ pub(crate) fn run(args: ServeArgs, plugins: &Registry) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        if args.component == Component::Estimator {
+            return estimation::serve(args).await;
+        }
         let resolved = Resolved::from_args(args, plugins).await?;
         serve(resolved).await
     })
@@ -74,9 +83,10 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     let url = resolved.control_plane.cluster_url.to_string();
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        reached = process::reach(&client, &url) => reached?,
+        reached = process::reach(&client, "control plane", &url) => reached?,
     }
     let world = World::new(client, stop.clone());
+    world.metrics.register(process::build_info);
     let Prepared { roles, pages } = prepare(&world, &resolved);
     let readiness = Readiness::default();
     let served = resolved.address.map(|address| {
@@ -137,8 +147,20 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
     let mut roles = Vec::new();
     let mut pages = axum::Router::new();
     let workers = &resolved.workers;
+    let estimators = resolved
+        .estimators
+        .clone()
+        .map(|options| estimators::prepare(world, options));
+    if let (Some(options), Some(estimators)) = (resolved.descheduler, &estimators) {
+        roles.push(descheduler::prepare(world, Arc::clone(estimators), options));
+    }
     if resolved.component.has_scheduler() {
-        let shared = scheduling::shared(world, resolved.scheduler.clone());
+        let shared = scheduling::shared(
+            world,
+            resolved.scheduler.clone(),
+            resolved.scheduling.clone(),
+            estimators,
+        );
         roles.push(scheduling::prepare::<ResourceBinding>(
             &shared,
             workers.scheduler,

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use controllers::{
-    application_failover, cluster, cluster_status, detector, discovery, eviction, namespace, policy,
+    application_failover, cluster, cluster_status, descheduler, detector, discovery, estimators,
+    eviction, namespace, policy, scheduling,
 };
 use kube::{
     Config,
@@ -17,7 +18,7 @@ use propagation::{
 };
 use scheduler::plugins::Registry;
 
-use super::{Component, gates::FeatureGates};
+use super::{Component, estimation, gates::FeatureGates};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
@@ -48,14 +49,10 @@ pub(crate) struct ServeArgs {
     #[arg(short = 'v', long = "v", default_value_t = 0, value_name = "LEVEL")]
     pub(super) verbosity: u8,
 
-    /// Address of `/healthz`, `/readyz` and `/metrics`; 0 turns them off.
-    #[arg(
-        long,
-        default_value = ":10357",
-        alias = "metrics-bind-address",
-        value_name = "ADDRESS"
-    )]
-    pub(super) health_probe_bind_address: String,
+    /// Address of `/healthz`, `/readyz` and `/metrics`; 0 turns them off. The default depends on the role: :10357, for the scheduler and
+    /// estimators :10351, for the descheduler :10358.
+    #[arg(long, alias = "metrics-bind-address", value_name = "ADDRESS")]
+    pub(super) health_probe_bind_address: Option<String>,
 
     /// Serve what the process knows of its decisions under `/debug` on the same address. It has no authentication and shows
     /// names of clusters and objects.
@@ -135,10 +132,33 @@ pub(crate) struct ServeArgs {
     /// While nothing is known of a workload's health, the time for which it counts as unhealthy runs on instead of starting over.
     #[arg(long)]
     pub(super) failover_counts_unknown_health: bool,
+
+    /// Pause before a binding is tried again that could not be scheduled because of an error; doubles with each failure. With the
+    /// gate `PriorityBasedScheduling` pauses go from one to ten seconds instead.
+    #[arg(long, default_value = "5ms", value_parser = duration, value_name = "DURATION")]
+    rate_limiter_base_delay: Duration,
+
+    /// The longest such pause.
+    #[arg(long, default_value = "1000s", value_parser = duration, value_name = "DURATION")]
+    rate_limiter_max_delay: Duration,
+
+    /// Such tries a second, of all bindings together.
+    #[arg(long, default_value_t = 10.0, value_name = "N")]
+    rate_limiter_qps: f64,
+
+    /// Such tries that may come at once.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    rate_limiter_bucket_size: u32,
+
+    #[command(flatten)]
+    pub(super) estimators: estimation::ClientArgs,
+
+    #[command(flatten)]
+    pub(super) estimator: estimation::ServerArgs,
 }
 
 /// `10s`, `2m`, `1h30m`, `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|error: jiff::Error| error.to_string())?;
@@ -159,6 +179,12 @@ pub(super) struct Resolved {
     pub(super) debug: bool,
     pub(super) workers: Workers,
     pub(super) scheduler: scheduler::Options,
+    /// How the scheduler's queue works.
+    pub(super) scheduling: scheduling::Settings,
+    /// How accurate estimators are asked, if they are.
+    pub(super) estimators: Option<estimators::Options>,
+    /// Set if the process takes replicas out.
+    pub(super) descheduler: Option<descheduler::Options>,
     pub(super) detector: detector::Options,
     pub(super) policy: policy::Options,
     pub(super) rendering: render::Gates,
@@ -180,7 +206,7 @@ impl Resolved {
             .enable(&args.plugins, &args.feature_gates.scheduler())
             .context("--plugins")?;
         let scheduler = scheduler::Options {
-            scheduler_name: args.scheduler_name,
+            scheduler_name: args.scheduler_name.clone(),
             gates: args.feature_gates.scheduler(),
             plugins,
             empty_workload_propagation: args.enable_empty_workload_propagation,
@@ -188,11 +214,27 @@ impl Resolved {
         };
         Ok(Self {
             component: args.component,
-            control_plane: control_plane(args.kubeconfig, args.context).await?,
-            address: address(&args.health_probe_bind_address)?,
+            control_plane: control_plane(args.kubeconfig.clone(), args.context.clone()).await?,
+            address: args.address()?,
+            scheduling: scheduling::Settings {
+                by_priority: args.feature_gates.schedule_priority(),
+                limits: scheduling::RateLimits {
+                    base_delay: args.rate_limiter_base_delay,
+                    max_delay: args.rate_limiter_max_delay,
+                    qps: args.rate_limiter_qps,
+                    bucket_size: args.rate_limiter_bucket_size,
+                },
+            },
+            estimators: args.estimators.client(args.component),
+            descheduler: args.estimators.descheduler(args.component),
             debug: args.enable_debug,
             workers: Workers {
-                scheduler: 4,
+                // Workers that wait for estimators do nothing else.
+                scheduler: if args.estimators.enable_scheduler_estimator {
+                    16
+                } else {
+                    4
+                },
                 bindings: args.concurrent_resourcebinding_syncs,
                 works: args.concurrent_work_syncs,
             },
@@ -248,8 +290,20 @@ impl Resolved {
     }
 }
 
-/// The connection to the control plane, or a sentence that names the file and the cause.
-async fn control_plane(
+impl ServeArgs {
+    /// Where health and metrics are served.
+    pub(super) fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
+        let default = match self.component {
+            Component::All | Component::Controllers => ":10357",
+            Component::Scheduler | Component::Estimator => ":10351",
+            Component::Descheduler => ":10358",
+        };
+        address(self.health_probe_bind_address.as_deref().unwrap_or(default))
+    }
+}
+
+/// The connection to an API server, or a sentence that names the file and the cause.
+pub(super) async fn control_plane(
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
 ) -> anyhow::Result<Config> {

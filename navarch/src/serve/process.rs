@@ -4,6 +4,7 @@ use std::{io::IsTerminal, time::Duration};
 
 use anyhow::Context as _;
 use kube::Client;
+use prometheus_client::{metrics::info::Info, registry::Registry};
 use runtime::{ApiError, backoff::Backoff, error::call};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ pub(super) fn log(args: &ServeArgs) -> anyhow::Result<()> {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         EnvFilter::new(format!(
-            "warn,navarch={level},navarch_controllers={level},navarch_runtime={level}"
+            "warn,navarch={level},navarch_controllers={level},navarch_estimator={level},navarch_runtime={level}"
         ))
     });
     let builder = fmt()
@@ -59,8 +60,8 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
 /// How long the control plane may take to come up beside us.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Waits until the control plane answers; fails at once when it refuses us, because that does not mend itself.
-pub(super) async fn reach(client: &Client, url: &str) -> anyhow::Result<()> {
+/// Waits until an API server answers, `what` it is in a word or two; fails at once when it refuses us, because that does not mend itself.
+pub(super) async fn reach(client: &Client, what: &str, url: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     loop {
@@ -71,18 +72,60 @@ pub(super) async fn reach(client: &Client, url: &str) -> anyhow::Result<()> {
         let refused = matches!(error.status().map(|status| status.code), Some(401 | 403));
         anyhow::ensure!(
             !refused,
-            "the control plane {url} refuses the credentials of the kubeconfig: {error}; renew them (an expired client certificate looks like this)"
+            "the {what} {url} refuses the credentials of the kubeconfig: {error}; renew them (an expired client certificate looks like this)"
         );
         anyhow::ensure!(
             Instant::now() < deadline,
-            "the control plane {url} did not answer for {} s: {error}; check the server address in the kubeconfig and that it runs",
+            "the {what} {url} did not answer for {} s: {error}; check the server address in the kubeconfig and that it runs",
             PATIENCE.as_secs()
         );
         tracing::warn!(
             url,
             error = &error as &dyn std::error::Error,
-            "Control plane does not answer, retrying"
+            "API server does not answer, retrying"
         );
         tokio::time::sleep(backoff.failed()).await;
+    }
+}
+
+/// `karmada_build_info`, by which dashboards tell versions apart.
+pub(super) fn build_info(registry: &mut Registry) {
+    let labels = [
+        (
+            "git_version",
+            concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),
+        ),
+        ("git_commit", String::new()),
+        ("git_short_commit", String::new()),
+        ("git_tree_state", String::new()),
+        ("build_date", String::new()),
+        ("go_version", String::new()),
+        ("compiler", "rustc".to_owned()),
+        (
+            "platform",
+            format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        ),
+    ];
+    // The encoder appends `_info`.
+    registry.register(
+        "karmada_build",
+        "The build of this process",
+        Info::new(labels.to_vec()),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_is_told_under_the_name_that_dashboards_know() {
+        let metrics = runtime::metrics::Shared::default();
+        metrics.register(build_info);
+        let text = metrics.encode();
+        assert!(
+            text.contains("\nkarmada_build_info{git_version=\"v"),
+            "{text}"
+        );
     }
 }

@@ -23,6 +23,8 @@ pub enum Cause {
     BindingAdd,
     BindingUpdate,
     ClusterChanged,
+    /// A quota changed that had refused the result.
+    QuotaChanged,
     ScheduleAttemptFailure,
 }
 
@@ -33,6 +35,7 @@ impl Cause {
             Self::BindingAdd => "BindingAdd",
             Self::BindingUpdate => "BindingUpdate",
             Self::ClusterChanged => "ClusterChanged",
+            Self::QuotaChanged => "QuotaChanged",
             Self::ScheduleAttemptFailure => "ScheduleAttemptFailure",
         }
     }
