@@ -205,8 +205,9 @@ impl Resolved {
         let plugins = plugins
             .enable(&args.plugins, &args.feature_gates.scheduler())
             .context("--plugins")?;
+        let address = args.address()?;
         let scheduler = scheduler::Options {
-            scheduler_name: args.scheduler_name.clone(),
+            scheduler_name: args.scheduler_name,
             gates: args.feature_gates.scheduler(),
             plugins,
             empty_workload_propagation: args.enable_empty_workload_propagation,
@@ -214,8 +215,8 @@ impl Resolved {
         };
         Ok(Self {
             component: args.component,
-            control_plane: control_plane(args.kubeconfig.clone(), args.context.clone()).await?,
-            address: args.address()?,
+            control_plane: control_plane(args.kubeconfig, args.context).await?,
+            address,
             scheduling: scheduling::Settings {
                 by_priority: args.feature_gates.schedule_priority(),
                 limits: scheduling::RateLimits {
