@@ -1,21 +1,23 @@
 //! Which changes concern which bindings.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crds::{cluster::Cluster, object::Key, policy::OverrideSpec, work::Binding};
 use kube::ResourceExt;
 use propagation::{
     matching::Subject,
     overrides,
-    render::{is_answered, orphans},
+    render::is_answered,
 };
 use runtime::{Change, Queue, queue::Priority};
-use trace::NoTrace;
 
 use crate::world::{Bindings, World, binding_of, template_of};
 
+/// How long a change that concerns the scheduler waits for its answer.
+const ANSWER: Duration = Duration::from_millis(500);
+
 pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
-    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    let to = Arc::clone(queue);
     B::store(world).subscribe(move |change| match change {
         Change::Added { new, initial } => {
             to.add_with(
@@ -28,16 +30,15 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
             );
         }
         Change::Updated { old, new } if is_relevant(&***old, &***new) => {
-            to.add(Binding::key(&***new));
+            let key = Binding::key(&***new);
+            if awaits_scheduler(&***old, &***new) {
+                to.add_after(key, ANSWER);
+            } else {
+                to.add(key);
+            }
         }
-        // The scheduler's answer lets Works go that waited for it.
-        Change::Updated { old, new }
-            if !is_answered(&***old)
-                && is_answered(&***new)
-                && weak
-                    .upgrade()
-                    .is_some_and(|world| has_orphans(&world, &***new)) =>
-        {
+        // The scheduler's answer lets Works be written that waited for it, and others go.
+        Change::Updated { old, new } if !is_answered(&***old) && is_answered(&***new) => {
             to.add(Binding::key(&***new));
         }
         _ => {}
@@ -101,24 +102,30 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
     });
 }
 
+/// Whether the scheduler is about to answer the change with other clusters or replicas: Works written before would be written
+/// again. An answer that does not come is waited for no longer than [`ANSWER`].
+fn awaits_scheduler<B: Binding>(old: &B, new: &B) -> bool {
+    let asked = |binding: &B| {
+        let spec = binding.spec();
+        (
+            spec.placement.clone(),
+            spec.replicas,
+            spec.replica_requirements.clone(),
+            spec.components.clone(),
+        )
+    };
+    !is_answered(new)
+        && new.meta().deletion_timestamp.is_none()
+        && old.spec().clusters == new.spec().clusters
+        && asked(old) != asked(new)
+}
+
 /// Whether a binding's change can change its Works: its status cannot.
 fn is_relevant<B: Binding>(old: &B, new: &B) -> bool {
     old.meta().generation != new.meta().generation
         || old.permanent_id() != new.permanent_id()
         || old.meta().deletion_timestamp != new.meta().deletion_timestamp
         || old.uid() != new.uid()
-}
-
-fn has_orphans<B: Bindings>(world: &World, binding: &B) -> bool {
-    let works = binding.permanent_id().map_or_else(Vec::new, |id| {
-        world.works.by_index(world.works_by_binding, id)
-    });
-    !orphans(
-        binding.spec(),
-        works.iter().map(AsRef::as_ref),
-        &mut NoTrace,
-    )
-    .is_empty()
 }
 
 fn looks_differ(old: &Cluster, new: &Cluster) -> bool {
