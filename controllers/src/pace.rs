@@ -34,26 +34,19 @@ struct State {
 pub(crate) struct Pacer(Mutex<State>);
 
 impl Pacer {
-    /// How long the write of this object's status has to wait; zero for now.
-    pub(crate) fn wait(
-        &self,
-        key: &Key,
-        was_settled: bool,
-        is_settled: bool,
-        urgent: bool,
-    ) -> Duration {
+    /// How long the write of this object's status has to wait; zero for now. Of `news`, only what the caller knows is read.
+    pub(crate) fn wait(&self, key: &Key, news: Pace) -> Duration {
         let now = Instant::now();
         let mut state = self.0.lock();
         let busy = state.held > CROWD;
         let entry = state.entries.get(key).copied().unwrap_or_default();
         let held_since = entry.held_since.unwrap_or(now);
         let wait = Pace {
-            urgent,
-            was_settled: was_settled && !entry.moved,
-            is_settled,
+            was_settled: news.was_settled && !entry.moved,
             held: now - held_since,
             since_write: entry.written.map(|at| now - at),
             busy,
+            ..news
         }
         .wait();
         if !wait.is_zero() {
@@ -62,7 +55,7 @@ impl Pacer {
             }
             let entry = state.entry(key);
             entry.held_since = Some(held_since);
-            entry.moved |= !is_settled;
+            entry.moved |= !news.is_settled;
         }
         wait
     }
@@ -105,28 +98,40 @@ impl State {
 mod tests {
     use super::*;
 
+    const fn news(was_settled: bool, is_settled: bool, urgent: bool) -> Pace {
+        Pace {
+            urgent,
+            was_settled,
+            is_settled,
+            held: Duration::ZERO,
+            since_write: None,
+            busy: false,
+            is_silent: false,
+        }
+    }
+
     #[test]
     fn an_object_that_went_away_while_it_waited_is_no_crowd() {
         let pacer = Pacer::default();
         let key = Key::new("ns", "a");
-        assert!(!pacer.wait(&key, false, false, false).is_zero());
-        assert!(!pacer.wait(&key, false, false, false).is_zero());
+        assert!(!pacer.wait(&key, news(false, false, false)).is_zero());
+        assert!(!pacer.wait(&key, news(false, false, false)).is_zero());
         assert_eq!(pacer.0.lock().held, 1);
         pacer.settled(&key);
         pacer.settled(&key);
         assert_eq!(pacer.0.lock().held, 0);
-        assert!(pacer.wait(&key, false, true, false).is_zero());
+        assert!(pacer.wait(&key, news(false, true, false)).is_zero());
     }
 
     #[test]
     fn a_settled_object_is_written_once_a_second() {
         let pacer = Pacer::default();
         let key = Key::new("ns", "a");
-        assert!(pacer.wait(&key, true, true, false).is_zero());
+        assert!(pacer.wait(&key, news(true, true, false)).is_zero());
         pacer.written(&key);
-        assert!(!pacer.wait(&key, true, true, false).is_zero());
+        assert!(!pacer.wait(&key, news(true, true, false)).is_zero());
         assert!(
-            pacer.wait(&key, true, true, true).is_zero(),
+            pacer.wait(&key, news(true, true, true)).is_zero(),
             "failures do not wait"
         );
     }
@@ -136,9 +141,9 @@ mod tests {
         let pacer = Pacer::default();
         let key = Key::new("ns", "a");
         pacer.written(&key);
-        assert!(!pacer.wait(&key, true, false, false).is_zero());
-        assert!(pacer.wait(&key, true, true, false).is_zero());
+        assert!(!pacer.wait(&key, news(true, false, false)).is_zero());
+        assert!(pacer.wait(&key, news(true, true, false)).is_zero());
         pacer.written(&key);
-        assert!(!pacer.wait(&key, true, true, false).is_zero());
+        assert!(!pacer.wait(&key, news(true, true, false)).is_zero());
     }
 }

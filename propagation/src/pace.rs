@@ -32,6 +32,8 @@ pub struct Pace {
     pub since_write: Option<Duration>,
     /// A great many objects progress.
     pub busy: bool,
+    /// Nobody has reported anything yet.
+    pub is_silent: bool,
 }
 
 impl Pace {
@@ -44,6 +46,9 @@ impl Pace {
             return self
                 .since_write
                 .map_or(Duration::ZERO, |since| SECOND.saturating_sub(since));
+        }
+        if self.is_silent {
+            return BUSY.saturating_sub(self.held);
         }
         let rest = SECOND.saturating_sub(self.held);
         if rest.is_zero() && self.busy {
@@ -62,12 +67,26 @@ pub fn work_is_settled(status: &WorkStatus) -> bool {
             .all(|manifest| manifest.health == Some(ResourceHealth::Healthy))
 }
 
-/// Whether a Work begins to fail, to be held back or to say so of itself no more.
+/// Whether a Work begins to fail, fails for another reason, is held back, or one of these ends.
 pub fn work_is_urgent(before: Option<&WorkStatus>, now: &WorkStatus) -> bool {
     let present = before.map_or(&[][..], |before| &before.conditions);
-    [of_work::APPLIED, of_work::DISPATCHING]
-        .iter()
-        .any(|of| conditions::is_false(present, of) != conditions::is_false(&now.conditions, of))
+    [of_work::APPLIED, of_work::DISPATCHING].iter().any(|of| {
+        let trouble = |conditions| {
+            conditions::find(conditions, of)
+                .filter(|condition| condition.status == conditions::status::FALSE)
+                .map(|condition| &condition.message)
+        };
+        trouble(present) != trouble(&now.conditions)
+    })
+}
+
+/// Whether none of these Works has reported.
+pub fn works_are_silent<'w>(works: impl IntoIterator<Item = &'w Work>) -> bool {
+    let said = |work: &Work| {
+        let status = work.status.as_ref();
+        status.is_some_and(|it| conditions::find(&it.conditions, of_work::APPLIED).is_some())
+    };
+    !works.into_iter().any(said)
 }
 
 /// Whether what the Works report is about what they carry now.

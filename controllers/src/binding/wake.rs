@@ -4,11 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crds::{cluster::Cluster, object::Key, policy::OverrideSpec, work::Binding};
 use kube::ResourceExt;
-use propagation::{
-    matching::Subject,
-    overrides,
-    render::is_answered,
-};
+use propagation::{matching::Subject, overrides, render::is_answered};
 use runtime::{Change, Queue, queue::Priority};
 
 use crate::world::{Bindings, World, binding_of, template_of};

@@ -10,7 +10,11 @@ use crds::{object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
-use propagation::{diff, pace, status};
+use propagation::{
+    diff,
+    pace::{self, Pace},
+    status,
+};
 use runtime::{
     Action, ApiError, Change, Queue, controller::ReconcileError, error::call, events::Source,
     queue::Priority,
@@ -175,10 +179,14 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     };
     let wait = context.pacer.wait(
         key,
-        pace::binding_is_settled(&*binding),
-        pace::binding_is_settled(refreshed)
-            && pace::works_are_current(works.iter().map(AsRef::as_ref)),
-        pace::binding_is_urgent(&*binding, refreshed),
+        Pace {
+            was_settled: pace::binding_is_settled(&*binding),
+            is_settled: pace::binding_is_settled(refreshed)
+                && pace::works_are_current(works.iter().map(AsRef::as_ref)),
+            urgent: pace::binding_is_urgent(&*binding, refreshed),
+            is_silent: pace::works_are_silent(works.iter().map(AsRef::as_ref)),
+            ..Pace::default()
+        },
     );
     if !wait.is_zero() {
         return Ok(Action::Requeue(wait));

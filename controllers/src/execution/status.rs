@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use propagation::{
     events,
     execution::{self, conditions as built},
-    pace,
+    pace::{self, Pace},
 };
 use runtime::Action;
 use serde_json::Value;
@@ -188,9 +188,12 @@ async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<Act
     }
     let wait = context.pacer.wait(
         &key,
-        present.is_some_and(pace::work_is_settled),
-        pace::work_is_settled(&status),
-        pace::work_is_urgent(present, &status),
+        Pace {
+            was_settled: present.is_some_and(pace::work_is_settled),
+            is_settled: pace::work_is_settled(&status),
+            urgent: pace::work_is_urgent(present, &status),
+            ..Pace::default()
+        },
     );
     if !wait.is_zero() {
         return Ok(Action::Requeue(wait));

@@ -70,14 +70,18 @@ fn annotations<B: Binding>(binding: &B, outcome: &Outcome, compat: Compat) -> Ma
     annotations
 }
 
-/// Whether two target lists are the same on the wire.
+/// Whether two target lists name the same clusters with the same replicas. Their order says which cluster had more room at the
+/// time; that alone is not worth a write, and everything that a write wakes.
 pub(super) fn same(left: &[TargetCluster], right: &[TargetCluster]) -> bool {
-    let replicas = |target: &TargetCluster| target.replicas.unwrap_or_default();
-    left.len() == right.len()
-        && left
+    fn by_name(list: &[TargetCluster]) -> Vec<(&str, i32)> {
+        let mut named: Vec<_> = list
             .iter()
-            .zip(right)
-            .all(|(left, right)| left.name == right.name && replicas(left) == replicas(right))
+            .map(|target| (target.name.as_str(), target.replicas.unwrap_or_default()))
+            .collect();
+        named.sort_unstable();
+        named
+    }
+    left.len() == right.len() && by_name(left) == by_name(right)
 }
 
 fn list(clusters: &[TargetCluster]) -> Value {
@@ -88,4 +92,24 @@ fn list(clusters: &[TargetCluster]) -> Value {
             replicas => json!({ "name": target.name, "replicas": replicas }),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_alone_is_no_change() {
+        let target = |name: &str, replicas| TargetCluster {
+            name: name.to_owned(),
+            replicas,
+        };
+        let placed = [target("m1", Some(2)), target("m2", None)];
+        assert!(same(
+            &placed,
+            &[target("m2", Some(0)), target("m1", Some(2))]
+        ));
+        assert!(!same(&placed, &[target("m2", Some(2)), target("m1", None)]));
+        assert!(!same(&placed, &[target("m1", Some(2))]));
+    }
 }
