@@ -59,10 +59,14 @@ pub struct World {
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
     /// Bindings of the kind `ResourceBinding` by the permanent ids of the policies in their claim labels.
     pub bindings_by_claim: IndexId,
+    /// Bindings of the kind `ResourceBinding` by the bindings that they are attached to, see [`dependents`].
+    pub bindings_by_dependent: IndexId,
     /// Bindings of the kind `ResourceBinding` by the workload groups that they are in.
     pub bindings_by_group: IndexId,
     /// Bindings of the kind `ClusterResourceBinding` likewise by claim.
     pub cluster_bindings_by_claim: IndexId,
+    /// Bindings of the kind `ClusterResourceBinding` likewise by the bindings that they are attached to.
+    pub cluster_bindings_by_dependent: IndexId,
     pub works: Arc<Store<Work>>,
     /// The Works that this process is writing.
     pub work_writes: OwnWrites,
@@ -117,10 +121,12 @@ impl World {
         let mut bindings = Store::<ResourceBinding>::builder();
         bindings.packed(Codec::json());
         let bindings_by_claim = bindings.index(claim_ids);
+        let bindings_by_dependent = bindings.index(dependents);
         let bindings_by_group = bindings.index(group_values);
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
         cluster_bindings.packed(Codec::json());
         let cluster_bindings_by_claim = cluster_bindings.index(claim_ids);
+        let cluster_bindings_by_dependent = cluster_bindings.index(dependents);
         let templates = DynamicStores::new(
             control_plane.clone(),
             trim_template,
@@ -142,8 +148,10 @@ impl World {
             bindings: bindings.build(),
             cluster_bindings: cluster_bindings.build(),
             bindings_by_claim,
+            bindings_by_dependent,
             bindings_by_group,
             cluster_bindings_by_claim,
+            cluster_bindings_by_dependent,
             works: works.build(),
             work_writes: OwnWrites::default(),
             works_by_binding,
@@ -239,7 +247,11 @@ impl World {
         name: &'static str,
         queue: Arc<Queue<K>>,
         workers: usize,
-    ) -> Controller<K> {
+    ) -> Controller<K>
+    where
+        K: Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
+    {
+        self.reconciles.measure(name, name, &queue, workers);
         Controller {
             name,
             queue,
@@ -310,6 +322,19 @@ fn claim_ids(object: &impl ResourceExt) -> Vec<String> {
     .collect()
 }
 
+/// What an attached binding names the bindings by that need it: their keys as text, and the labels that stand for them.
+pub fn dependents(binding: &impl Binding) -> Vec<String> {
+    let snapshots = binding.spec().required_by.iter().map(|snapshot| {
+        let namespace = snapshot.namespace.as_deref().unwrap_or_default();
+        Key::new(namespace, &snapshot.name).to_string()
+    });
+    let labels = binding.meta().labels.iter().flatten();
+    let labels = labels
+        .map(|(key, _)| key)
+        .filter(|key| key.starts_with(keys::DEPENDED_BY_PREFIX));
+    snapshots.chain(labels.cloned()).collect()
+}
+
 /// Removes from a template what nothing reads: the managed fields, and the copy that client-side apply leaves and that is not propagated.
 fn trim_template(object: &mut DynamicObject) {
     drop_managed_fields(object);
@@ -354,6 +379,8 @@ impl interpreter::Clock for SystemClock {
 /// A store of the right kind for each of the two kinds of binding.
 pub trait Bindings: Binding {
     fn store(world: &World) -> &Arc<Store<Self>>;
+    /// The index of the store by [`dependents`].
+    fn by_dependent(world: &World) -> IndexId;
     /// The endpoint that holds the binding with this key.
     fn api(world: &World, namespace: Option<&str>) -> Api<Self>;
 }
@@ -361,6 +388,10 @@ pub trait Bindings: Binding {
 impl Bindings for ResourceBinding {
     fn store(world: &World) -> &Arc<Store<Self>> {
         &world.bindings
+    }
+
+    fn by_dependent(world: &World) -> IndexId {
+        world.bindings_by_dependent
     }
 
     fn api(world: &World, namespace: Option<&str>) -> Api<Self> {
@@ -371,6 +402,10 @@ impl Bindings for ResourceBinding {
 impl Bindings for ClusterResourceBinding {
     fn store(world: &World) -> &Arc<Store<Self>> {
         &world.cluster_bindings
+    }
+
+    fn by_dependent(world: &World) -> IndexId {
+        world.cluster_bindings_by_dependent
     }
 
     fn api(world: &World, _namespace: Option<&str>) -> Api<Self> {

@@ -147,7 +147,22 @@ pub(crate) async fn delete<K: Written>(api: &Api<K>, object: &K) -> Result<(), A
     }
 }
 
-/// Takes a finalizer off an object that is being deleted; one that is gone already is fine.
+/// Deletes the object only if it still is as it was read, because what it says is why it goes.
+pub(crate) async fn delete_unchanged<K: Written>(api: &Api<K>, object: &K) -> Result<(), ApiError> {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: object.resource_version(),
+        }),
+        ..DeleteParams::background()
+    };
+    match call(api.delete(&object.name_any(), &params)).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Takes a finalizer off an object; one that is gone already is fine.
 pub(crate) async fn remove_finalizer<K: Written>(
     api: &Api<K>,
     store: &Store<K>,

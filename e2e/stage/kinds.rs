@@ -21,6 +21,7 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("jobs", "batch") => ("v1", "Job", true),
         ("horizontalpodautoscalers", "autoscaling") => ("v2", "HorizontalPodAutoscaler", true),
         ("poddisruptionbudgets", "policy") => ("v1", "PodDisruptionBudget", true),
+        ("endpointslices", "discovery.k8s.io") => ("v1", "EndpointSlice", true),
         ("ingresses", "networking.k8s.io") => ("v1", "Ingress", true),
         ("roles", "rbac.authorization.k8s.io") => ("v1", "Role", true),
         ("clusterroles", "rbac.authorization.k8s.io") => ("v1", "ClusterRole", false),

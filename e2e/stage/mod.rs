@@ -87,6 +87,8 @@ fn serve(bed: &Bed, address: SocketAddr) {
         &kubeconfig,
         "--health-probe-bind-address",
         &address,
+        "--controllers",
+        "*,hpaScaleTargetMarker,deploymentReplicasSyncer",
         "--enable-debug",
         "--feature-gates",
         "PropagationPolicyPreemption=true,StatefulFailoverInjection=true",

@@ -12,8 +12,10 @@
 #[path = "../stage/mod.rs"]
 mod stage;
 
+mod claims;
 mod cluster_scoped;
 mod conflicts;
+mod dependencies;
 mod dispatch;
 mod division;
 mod drift;
@@ -21,10 +23,12 @@ mod eviction;
 mod execution;
 mod explain;
 mod failover;
+mod hpa;
 mod lazy;
 mod lifecycle;
 mod matching;
 mod members_own;
+mod namespaces;
 mod observed;
 mod override_order;
 mod overriders;

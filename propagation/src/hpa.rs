@@ -1,7 +1,5 @@
 //! Helpers for autoscaled workloads: who owns `spec.replicas`, and how the members' sum comes back into the template.
 
-use std::time::Duration;
-
 use crds::policy::ReplicaSchedulingType;
 use crds::work::ResourceBinding;
 use crds::{keys, object};
@@ -68,8 +66,8 @@ pub fn is_scaled(old: &Value, new: &Value) -> bool {
 pub enum Sync {
     /// Nothing.
     Stop,
-    /// Look again: the numbers do not fit together yet.
-    Wait(Duration),
+    /// The numbers do not fit together yet; they do once the Deployment, the binding or its status changes.
+    Wait,
     /// Set `spec.replicas` to this.
     Set(i64),
 }
@@ -114,7 +112,7 @@ pub fn sync(deployment: &Value, binding: Option<&ResourceBinding>) -> Sync {
     if is_settled {
         Sync::Set(found)
     } else {
-        Sync::Wait(Duration::from_secs(1))
+        Sync::Wait
     }
 }
 
@@ -193,19 +191,10 @@ mod tests {
         });
         assert_eq!(sync(&deployment(4, 6), Some(&binding)), Sync::Set(6));
         assert_eq!(sync(&deployment(4, 4), Some(&binding)), Sync::Stop);
-        assert_eq!(
-            sync(&deployment(4, 7), Some(&binding)),
-            Sync::Wait(Duration::from_secs(1))
-        );
-        assert_eq!(
-            sync(&deployment(5, 6), Some(&binding)),
-            Sync::Wait(Duration::from_secs(1))
-        );
+        assert_eq!(sync(&deployment(4, 7), Some(&binding)), Sync::Wait);
+        assert_eq!(sync(&deployment(5, 6), Some(&binding)), Sync::Wait);
         binding.metadata.generation = Some(4);
-        assert_eq!(
-            sync(&deployment(4, 6), Some(&binding)),
-            Sync::Wait(Duration::from_secs(1))
-        );
+        assert_eq!(sync(&deployment(4, 6), Some(&binding)), Sync::Wait);
 
         assert!(is_scaled(&json!({}), &deployment(1, 1)));
         assert!(is_scaled(&deployment(1, 1), &deployment(1, 2)));

@@ -7,7 +7,7 @@ use crds::{keys, object};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::matching::{ClaimState, read_claim};
+use crate::matching::{ClaimState, Level, Policy, Subject, read_claim};
 use crate::skip::{SkippedNamespaces, is_reserved};
 
 /// Why a namespace is not propagated by itself.
@@ -28,27 +28,53 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// Whether Works that were made before are to be removed. Elsewhere they stay, or follow the Namespace.
-    pub const fn removes_works(self) -> bool {
-        matches!(self, Self::Labelled)
+    /// What to tell whoever made the choice, when Works of before are left in this many clusters; `None` when there is nothing to choose.
+    ///
+    /// The Works stay in either case: to remove a namespace from a member removes everything in it.
+    pub fn remark(self, clusters: usize) -> Option<String> {
+        let cause = match self {
+            Self::Labelled => "label namespace.karmada.io/skip-auto-propagation is set",
+            Self::Claimed => "a ClusterPropagationPolicy selects the namespace",
+            Self::Reserved | Self::Default | Self::Excluded | Self::Terminating => return None,
+        };
+        (clusters > 0).then(|| {
+            format!(
+                "{cause}: the namespace stays in {clusters} cluster(s) that it went to before, and is not updated there any more; \
+                 delete its Work in the execution space of a cluster to remove the namespace and everything in it there"
+            )
+        })
     }
 }
 
 /// Whether a Namespace is propagated by itself; `None` when it is.
-pub fn skip(namespace: &Value, skipped: &SkippedNamespaces) -> Option<Skip> {
+///
+/// A policy that is going to claim the Namespace counts like one that has, so that nothing goes out in between. `policies` are all
+/// `ClusterPropagationPolicy` objects.
+pub fn skip(
+    namespace: &Value,
+    skipped: &SkippedNamespaces,
+    policies: &[Policy<'_>],
+) -> Option<Skip> {
     let name = object::name(namespace);
     let opted_out = object::label(namespace, keys::SKIP_AUTO_PROPAGATION)
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let is_claimed = namespace
-        .get("metadata")
-        .is_some_and(|metadata| read_claim(metadata) != ClaimState::None);
+    let is_claimed = || {
+        let has_claim = namespace
+            .get("metadata")
+            .is_some_and(|metadata| read_claim(metadata) != ClaimState::None);
+        has_claim || {
+            let subject = Subject::of(namespace);
+            let mut standing = policies.iter().filter(|policy| !policy.terminating);
+            standing.any(|policy| policy.level(&subject) > Level::None)
+        }
+    };
     [
         (is_reserved(name), Skip::Reserved),
         (name == "default", Skip::Default),
         (skipped.matches(name), Skip::Excluded),
         (object::is_deleting(namespace), Skip::Terminating),
         (opted_out, Skip::Labelled),
-        (is_claimed, Skip::Claimed),
+        (is_claimed(), Skip::Claimed),
     ]
     .into_iter()
     .find_map(|(applies, skip)| applies.then_some(skip))
@@ -91,7 +117,8 @@ pub fn affected(spec: &OverrideSpec) -> Affected {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crds::policy::ResourceSelector;
+    use crds::policy::{ClusterPropagationPolicy, ResourceSelector};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     #[test]
@@ -99,7 +126,7 @@ mod tests {
         let check = |metadata: Value, expected| {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
             assert_eq!(
-                skip(&namespace, &SkippedNamespaces::default()),
+                skip(&namespace, &SkippedNamespaces::default(), &[]),
                 expected,
                 "{namespace}"
             );
@@ -129,6 +156,37 @@ mod tests {
             }),
             Some(Skip::Claimed),
         );
+    }
+
+    #[test]
+    fn policies_that_will_claim_count() {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}});
+        for (name, terminating, expected) in [
+            ("demo", false, Some(Skip::Claimed)),
+            ("demo", true, None),
+            ("other", false, None),
+        ] {
+            let mut policy: ClusterPropagationPolicy = serde_json::from_value(json!({
+                "metadata": {"name": "p"},
+                "spec": {"resourceSelectors": [{"apiVersion": "v1", "kind": "Namespace", "name": name}]},
+            }))
+            .unwrap();
+            if terminating {
+                let at = "2026-01-01T00:00:00Z".parse().unwrap();
+                policy.metadata.deletion_timestamp = Some(Time(at));
+            }
+            let policies = [Policy::from(&policy)];
+            let skipped = SkippedNamespaces::default();
+            assert_eq!(
+                skip(&namespace, &skipped, &policies),
+                expected,
+                "{name} {terminating}"
+            );
+        }
+        assert_eq!(Skip::Labelled.remark(0), None);
+        assert_eq!(Skip::Reserved.remark(2), None);
+        assert!(Skip::Claimed.remark(2).unwrap().contains("2 cluster(s)"));
     }
 
     #[test]

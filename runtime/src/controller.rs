@@ -88,6 +88,7 @@ where
         E: ReconcileError,
     {
         let started = Instant::now();
+        self.metrics.begin(self.name);
         let span = tracing::info_span!("reconcile", controller = self.name, key = %key);
         let outcome = AssertUnwindSafe(reconcile(key.clone()))
             .catch_unwind()
@@ -110,7 +111,7 @@ where
                     "Reconcile failed, waiting for a change"
                 );
                 self.queue.done(key);
-                "error"
+                "terminal_error"
             }
             Ok(Err(error)) if let Some(after) = error.retry_after() => {
                 tracing::warn!(

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use crate::{
+    backoff::Backoff,
+    metrics::{Load, Measured, Meter},
+};
 
 /// Who goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -86,6 +89,8 @@ struct Entry {
     working: bool,
     /// The priority with which the key was added last: what is retried keeps it.
     priority: Priority,
+    /// Since when it stands in a line, or a worker holds it.
+    since: Option<Instant>,
     backoff: Backoff,
 }
 
@@ -107,6 +112,7 @@ struct State<K> {
     timers: BTreeMap<(Instant, u64), K>,
     sequence: u64,
     retries: Retries,
+    meter: Option<Meter>,
 }
 
 /// See the module documentation.
@@ -148,6 +154,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 timers: BTreeMap::new(),
                 sequence: 0,
                 retries,
+                meter: None,
             }),
             changed: Notify::new(),
         }
@@ -248,6 +255,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.changed.notify_one();
     }
 
+    /// Counts from now on.
+    pub(crate) fn measure(&self, meter: Meter) {
+        self.state.lock().meter = Some(meter);
+    }
+
     pub fn depth(&self) -> Depth {
         let state = self.state.lock();
         Depth {
@@ -275,6 +287,23 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     }
 }
 
+impl<K: std::fmt::Debug + Send + Sync> Measured for Queue<K> {
+    fn load(&self) -> Load {
+        let state = self.state.lock();
+        let running = state.entries.values().filter(|entry| entry.working);
+        let took = running.filter_map(|entry| entry.since.map(|since| since.elapsed()));
+        let mut load = Load {
+            ready: state.ready,
+            ..Load::default()
+        };
+        for took in took {
+            load.unfinished += took;
+            load.longest = load.longest.max(took);
+        }
+        load
+    }
+}
+
 impl<K: Clone + Eq + Hash> State<K> {
     fn entry(&mut self, key: &K) -> &mut Entry {
         if !self.entries.contains_key(key) {
@@ -285,6 +314,7 @@ impl<K: Clone + Eq + Hash> State<K> {
                     working: false,
                     priority: Priority::Normal,
                     backoff: self.retries.backoff.clone(),
+                    since: None,
                 },
             );
         }
@@ -302,6 +332,9 @@ impl<K: Clone + Eq + Hash> State<K> {
         };
         entry.priority = priority;
         let working = entry.working;
+        if let (Some(meter), None | Some(Due::Later(..))) = (&self.meter, was) {
+            meter.adds.inc();
+        }
         match was {
             Some(Due::Later(at, sequence, _)) => {
                 self.timers.remove(&(at, sequence));
@@ -317,8 +350,10 @@ impl<K: Clone + Eq + Hash> State<K> {
     fn stand_in_line(&mut self, key: K, priority: Priority, working: bool) {
         self.sequence += 1;
         let place = self.sequence;
-        self.entry(&key).due = Some(Due::Ready(priority, place));
+        let entry = self.entry(&key);
+        entry.due = Some(Due::Ready(priority, place));
         if !working {
+            entry.since.get_or_insert_with(Instant::now);
             self.ready += 1;
             self.lines
                 .entry(priority)
@@ -355,6 +390,9 @@ impl<K: Clone + Eq + Hash> State<K> {
             let entry = self.entry(&key);
             let (priority, working) = (entry.priority, entry.working);
             self.stand_in_line(key, priority, working);
+            if let Some(meter) = &self.meter {
+                meter.adds.inc();
+            }
         }
         let key = self.first_in_line();
         if let Some(key) = &key {
@@ -362,6 +400,12 @@ impl<K: Clone + Eq + Hash> State<K> {
             let entry = self.entry(key);
             entry.due = None;
             entry.working = true;
+            let since = entry.since.replace(now);
+            if let (Some(meter), Some(since)) = (&self.meter, since) {
+                meter
+                    .waited
+                    .observe(now.duration_since(since).as_secs_f64());
+            }
         }
         (key, self.timers.first_key_value().map(|((at, _), _)| *at))
     }
@@ -387,6 +431,13 @@ impl<K: Clone + Eq + Hash> State<K> {
             return;
         };
         entry.working = false;
+        let since = entry.since.take();
+        if let (Some(meter), Some(since)) = (&self.meter, since) {
+            meter.worked.observe(since.elapsed().as_secs_f64());
+            if !success {
+                meter.retries.inc();
+            }
+        }
         if success {
             entry.backoff.reset();
         }

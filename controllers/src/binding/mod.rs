@@ -105,14 +105,19 @@ struct Context {
 }
 
 /// Subscribes to the stores, for both kinds of binding; the futures run the workers.
-pub fn prepare(world: &Arc<World>, gates: Gates, workers: usize) -> [BoxFuture<'static, ()>; 2] {
+pub fn prepare(
+    world: &Arc<World>,
+    gates: Gates,
+    workers: usize,
+    cluster_workers: usize,
+) -> [BoxFuture<'static, ()>; 2] {
     let metrics = Arc::new(Metrics::default());
     world
         .metrics
         .register(|registry| metrics.register(registry));
     [
         prepare_kind::<ResourceBinding>(world, &metrics, gates, workers),
-        prepare_kind::<ClusterResourceBinding>(world, &metrics, gates, workers),
+        prepare_kind::<ClusterResourceBinding>(world, &metrics, gates, cluster_workers),
     ]
 }
 

@@ -86,7 +86,7 @@ impl ReconcileError for Error {
 pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
     let queue: Arc<Queue<String>> = Queue::new();
     wake(world, &queue);
-    let controller = world.controller("cluster", queue, options.workers);
+    let controller = world.controller("cluster-controller", queue, options.workers);
     let reconciler = Arc::new(Reconciler {
         events: Source::new(&world.recorder, COMPONENT),
         world: Arc::clone(world),

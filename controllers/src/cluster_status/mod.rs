@@ -119,7 +119,7 @@ pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
         metrics,
         options,
     });
-    let controller = world.controller("cluster_status", queue, options.workers);
+    let controller = world.controller("cluster-status-controller", queue, options.workers);
     let stop = world.stop.clone();
     Box::pin(controller.run(
         move |name: String| {

@@ -30,6 +30,10 @@ pub enum Error {
     },
     #[error("read priority class {name}")]
     PriorityClass { name: String, source: ApiError },
+    #[error(
+        "spec.schedulePriority.priorityClassName of the policy names PriorityClass {name}, which does not exist; create it or correct the name"
+    )]
+    NoPriorityClass { name: String },
     #[error(transparent)]
     Collision(Box<Collision>),
     #[error(transparent)]
@@ -86,7 +90,7 @@ impl ReconcileError for Error {
             Self::Release { .. } | Self::ReleaseBinding { .. } => "Release",
             Self::OverridesMissing { .. } => "DependentOverrideMissing",
             Self::Replicas { .. } | Self::Components { .. } => "InterpreterFailed",
-            Self::PriorityClass { .. } => "PriorityClass",
+            Self::PriorityClass { .. } | Self::NoPriorityClass { .. } => "PriorityClass",
             Self::Collision(_) => "NameCollision",
             Self::OwnerGone(_) => "OwnerGone",
             Self::ReadBinding { .. } => "ReadBinding",

@@ -27,8 +27,8 @@ use propagation::{
 };
 use runtime::events::Source;
 
-pub(crate) use self::claims::release;
 use self::metrics::Metrics;
+pub(crate) use self::{claims::release, wake::specification_changed};
 pub use self::{error::Error, handle::Handle, key::TemplateKey};
 use crate::World;
 

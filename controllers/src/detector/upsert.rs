@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crds::{
+    object::{Gvk, Key},
     policy::{PriorityClassSource, SchedulePriority},
     work::ReplicaRequirements,
 };
-use k8s_openapi::api::scheduling::v1::PriorityClass;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use propagation::{
     binding::{self, Inputs, Interpretation},
     matching::{Policy, lazy},
@@ -91,15 +91,20 @@ pub(super) async fn schedule_priority(
 ) -> Result<i32, Error> {
     // The only source that there is; another one has to be decided here.
     let PriorityClassSource::KubePriorityClass = priority.priority_class_source;
-    let api: Api<PriorityClass> = Api::all_with(world.client(), &());
     let name = &priority.priority_class_name;
-    let class = call(api.get(name))
+    let gvk = Gvk::parse("scheduling.k8s.io/v1", "PriorityClass");
+    let class = world
+        .template(&gvk, &Key::cluster_scoped(name))
         .await
         .map_err(|source| Error::PriorityClass {
             name: name.clone(),
             source,
         })?;
-    Ok(class.value.unwrap_or_default())
+    let class = class.ok_or_else(|| Error::NoPriorityClass { name: name.clone() })?;
+    let value = class.data.get("value").and_then(Value::as_i64);
+    Ok(value
+        .and_then(|value| i32::try_from(value).ok())
+        .unwrap_or_default())
 }
 
 /// Fails if the binding's name is taken by a template of another group, or by an earlier one of this name.

@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::object::{Gvk, Key};
+use crds::{
+    keys::{
+        CLUSTER_PROPAGATION_POLICY_NAME, CLUSTER_PROPAGATION_POLICY_PERMANENT_ID,
+        PROPAGATION_POLICY_NAME, PROPAGATION_POLICY_NAMESPACE, PROPAGATION_POLICY_PERMANENT_ID,
+    },
+    object::{Gvk, Key},
+};
 use kube::{ResourceExt, api::DynamicObject};
 use propagation::{
     matching::lazy,
@@ -64,7 +70,7 @@ fn template_changed(handle: &Handle, gvk: &Gvk, change: &Change<'_, DynamicObjec
 
 /// Whether anything but the status and the bookkeeping of the API server changed. Does without copies of the bodies, because
 /// most updates of a busy template are of its status.
-fn specification_changed(old: &DynamicObject, new: &DynamicObject) -> bool {
+pub(crate) fn specification_changed(old: &DynamicObject, new: &DynamicObject) -> bool {
     let metadata = |object: &DynamicObject| {
         let mut metadata = object.metadata.clone();
         metadata.managed_fields = None;
@@ -85,17 +91,17 @@ fn specification_changed(old: &DynamicObject, new: &DynamicObject) -> bool {
             .any(|(field, value)| field != "status" && new.get(field) != Some(value))
 }
 
-/// A binding that is deleted or loses its labels is mended at once.
+/// A binding that is deleted, or that somebody edits where the detector has the say, is mended at once.
 fn bindings<B: Bindings>(world: &Arc<World>, handle: &Handle) {
     let handle = handle.clone();
     let weak = Arc::downgrade(world);
     B::store(world).subscribe(move |change| {
-        let relabelled = match change {
-            Change::Updated { old, new } => old.labels() != new.labels(),
+        let is_disturbed = match change {
+            Change::Updated { old, new } => is_disturbed(&***old, &***new),
             Change::Added { .. } => false,
             Change::Deleted { .. } => true,
         };
-        if !relabelled {
+        if !is_disturbed {
             return;
         }
         let key = TemplateKey::of_binding(&change.object().spec().resource);
@@ -109,6 +115,55 @@ fn bindings<B: Bindings>(world: &Arc<World>, handle: &Handle) {
         handle.enqueue(key, Priority::Normal);
     });
 }
+
+/// Whether anything changed that template and policy decide. The clusters, eviction tasks and dependents are others'.
+fn is_disturbed<B: Bindings>(old: &B, new: &B) -> bool {
+    if old.labels() != new.labels() {
+        return true;
+    }
+    // What only dependencies and third parties have to do with is not the detector's.
+    let is_claimed = [
+        PROPAGATION_POLICY_PERMANENT_ID,
+        CLUSTER_PROPAGATION_POLICY_PERMANENT_ID,
+    ]
+    .iter()
+    .any(|label| new.labels().contains_key(*label));
+    if !is_claimed {
+        return false;
+    }
+    let annotations = |binding: &B| ANNOTATIONS.map(|key| binding.annotations().get(key).cloned());
+    let metadata = |binding: &B| {
+        let metadata = binding.meta();
+        (
+            metadata.finalizers.clone(),
+            metadata.owner_references.clone(),
+        )
+    };
+    if annotations(old) != annotations(new) || metadata(old) != metadata(new) {
+        return true;
+    }
+    if old.meta().generation == new.meta().generation {
+        return false;
+    }
+    let decided = |binding: &B| {
+        let mut spec = binding.spec().clone();
+        spec.clusters.clear();
+        spec.graceful_eviction_tasks.clear();
+        spec.required_by.clear();
+        spec.reschedule_triggered_at = None;
+        spec
+    };
+    decided(old) != decided(new)
+}
+
+/// The annotations of bindings that the detector writes.
+const ANNOTATIONS: [&str; 5] = [
+    PROPAGATION_POLICY_NAMESPACE,
+    PROPAGATION_POLICY_NAME,
+    CLUSTER_PROPAGATION_POLICY_NAME,
+    lazy::TEMPLATE_FINGERPRINT,
+    lazy::TEMPLATE_SPECIFICATION,
+];
 
 /// Templates of other groups that could not have a binding because this one had it.
 fn namesakes(world: &World, of: &TemplateKey) -> Vec<TemplateKey> {
@@ -127,9 +182,80 @@ fn namesakes(world: &World, of: &TemplateKey) -> Vec<TemplateKey> {
 
 #[cfg(test)]
 mod tests {
+    use crds::work::ResourceBinding;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn edits_of_what_others_decide_do_not_wake() {
+        let base = json!({
+            "apiVersion": "work.karmada.io/v1alpha2", "kind": "ResourceBinding",
+            "metadata": {
+                "name": "b", "namespace": "demo", "generation": 1,
+                "labels": {(PROPAGATION_POLICY_PERMANENT_ID): "id"},
+                "annotations": {(PROPAGATION_POLICY_NAME): "p"},
+            },
+            "spec": {
+                "resource": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "demo", "name": "c"},
+                "replicas": 2,
+            },
+        });
+        let edited = |patch: &serde_json::Value| -> ResourceBinding {
+            let mut value = base.clone();
+            propagation::diff::apply(&mut value, patch);
+            propagation::diff::apply(&mut value, &json!({"metadata": {"generation": 2}}));
+            serde_json::from_value(value).unwrap()
+        };
+        let before: ResourceBinding = serde_json::from_value(base.clone()).unwrap();
+        for (name, patch, expected) in [
+            (
+                "clusters",
+                json!({"spec": {"clusters": [{"name": "m1"}]}}),
+                false,
+            ),
+            (
+                "trigger",
+                json!({"spec": {"rescheduleTriggeredAt": "2026-01-01T00:00:00Z"}}),
+                false,
+            ),
+            ("status", json!({"status": {"conditions": []}}), false),
+            (
+                "applied placement",
+                json!({"metadata": {"annotations": {"policy.karmada.io/applied-placement": "{}"}}}),
+                false,
+            ),
+            (
+                "placement",
+                json!({"spec": {"placement": {"clusterTolerations": []}}}),
+                true,
+            ),
+            ("replicas", json!({"spec": {"replicas": 9}}), true),
+            (
+                "conflict resolution",
+                json!({"spec": {"conflictResolution": "Overwrite"}}),
+                true,
+            ),
+            (
+                "suspension",
+                json!({"spec": {"suspension": {"dispatching": true}}}),
+                true,
+            ),
+            ("claim label", json!({"metadata": {"labels": null}}), true),
+            (
+                "claim annotation",
+                json!({"metadata": {"annotations": null}}),
+                true,
+            ),
+            (
+                "finalizer",
+                json!({"metadata": {"finalizers": ["x"]}}),
+                true,
+            ),
+        ] {
+            assert_eq!(is_disturbed(&before, &edited(&patch)), expected, "{name}");
+        }
+    }
 
     #[test]
     fn only_the_status_does_not_wake() {

@@ -1,22 +1,39 @@
 //! Namespace -> Works: every member has the namespaces of the control plane, so that what is propagated finds its own.
 //!
-//! reads   Namespaces, Clusters, `ClusterOverridePolicies`
+//! reads   Namespaces, Clusters, `ClusterOverridePolicies`, `ClusterPropagationPolicies`
 //! writes  Works owned by the Namespace
-//! woken by  Namespaces, Clusters that join or change their labels, `ClusterOverridePolicies`, Works that go or are edited by others
+//! woken by  Namespaces, Clusters that join or change their labels, policies of both kinds, Works that go or are
+//!           edited by others
+//!
+//! A Namespace that a policy selects is left to the policy. What went out before stays: to take a namespace from a member takes
+//! everything in it.
+
+mod wake;
 
 use std::sync::Arc;
 
 use crds::{
-    keys,
+    keys, names,
     object::{self, Gvk, Key},
+    policy::ConflictResolution,
+    reasons,
+    work::Work,
 };
 use futures::{StreamExt, future::BoxFuture, stream};
 use kube::ResourceExt;
 use propagation::{
+    events,
+    matching::Policy,
+    namespace::skip,
     render::{Draft, NamespaceRequest, RenderError, UpsertError, render_namespace},
-    skip::{SkippedNamespaces, is_reserved},
+    skip::SkippedNamespaces,
 };
-use runtime::{Action, Change, Queue, controller::ReconcileError, queue::Priority};
+use runtime::{
+    Action, Queue,
+    controller::ReconcileError,
+    events::{Source, reference_to},
+};
+use serde_json::Value;
 use trace::NoTrace;
 
 use crate::{
@@ -55,20 +72,38 @@ impl ReconcileError for Error {
 pub struct Options {
     /// Namespaces that stay in the control plane, from `--skipped-propagating-namespaces`.
     pub skipped: SkippedNamespaces,
+    /// What happens in a member that has a namespace of that name already, when the Namespace does not say so itself. Absent, it is
+    /// left alone, and nothing is put on the Work.
+    pub conflict_resolution: Option<ConflictResolution>,
     pub workers: usize,
+}
+
+const NAME: &str = "namespace-sync-controller";
+
+/// Event reason: the Namespace is not propagated by itself any more, but still is where it was.
+const LEFT_ALONE: &str = "NamespaceLeftAlone";
+
+struct Context {
+    world: Arc<World>,
+    events: Arc<Source>,
+    options: Options,
 }
 
 /// Subscribes to the stores; the future runs the workers.
 pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
     let queue = Queue::new();
-    subscribe(world, &queue);
-    let controller = world.controller("namespace-sync-controller", queue, options.workers);
-    let (world, options) = (Arc::clone(world), Arc::new(options));
+    wake::subscribe(world, &queue);
+    let controller = world.controller(NAME, queue, options.workers);
+    let context = Arc::new(Context {
+        world: Arc::clone(world),
+        events: Source::new(&world.recorder, NAME),
+        options,
+    });
     let stop = world.stop.clone();
     Box::pin(controller.run(
         move |name: String| {
-            let (world, options) = (Arc::clone(&world), Arc::clone(&options));
-            async move { reconcile(&world, &options, &name).await }
+            let context = Arc::clone(&context);
+            async move { reconcile(&context, &name).await }
         },
         stop,
     ))
@@ -78,107 +113,51 @@ fn namespaces() -> Gvk {
     Gvk::parse("v1", "Namespace")
 }
 
-fn subscribe(world: &Arc<World>, queue: &Arc<Queue<String>>) {
-    let to = Arc::clone(queue);
-    world.templates.subscribe(move |gvk, change| {
-        if *gvk != namespaces() || change.is_deletion() {
-            return;
-        }
-        let initial = matches!(change, Change::Added { initial: true, .. });
-        to.add_with(
-            change.object().name_any(),
-            if initial {
-                Priority::Low
-            } else {
-                Priority::Normal
-            },
-        );
-    });
-    let every = |world: &std::sync::Weak<World>, queue: &Queue<String>| {
-        let Some(store) = world
-            .upgrade()
-            .and_then(|world| world.templates.store(&namespaces()))
-        else {
-            return;
-        };
-        for key in store.keys() {
-            queue.add_with(key.name, Priority::Low);
-        }
-    };
-    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
-    world.clusters.subscribe(move |change| {
-        let concerns = match change {
-            Change::Added { initial, .. } => !initial,
-            Change::Updated { old, new } => {
-                old.metadata.labels != new.metadata.labels
-                    || old.spec != new.spec
-                    // The cluster controller sets its finalizer when the execution space exists.
-                    || old.metadata.finalizers != new.metadata.finalizers
-            }
-            Change::Deleted { .. } => false,
-        };
-        if concerns {
-            every(&weak, &to);
-        }
-    });
-    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
-    world.cluster_overrides.subscribe(move |change| {
-        if !matches!(change, Change::Added { initial: true, .. }) {
-            every(&weak, &to);
-        }
-    });
-    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
-    world.works.subscribe(move |change| {
-        let old = match change {
-            Change::Deleted { old } => old,
-            Change::Updated { old, new }
-                if weak
-                    .upgrade()
-                    .is_some_and(|world| world.work_writes.is_foreign(old, new)) =>
-            {
-                old
-            }
-            _ => return,
-        };
-        if let Some(owner) = old
-            .owner_references()
-            .iter()
-            .find(|owner| owner.kind == "Namespace" && owner.api_version == "v1")
-        {
-            to.add(owner.name.clone());
-        }
-    });
-}
-
-async fn reconcile(world: &World, options: &Options, name: &str) -> Result<Action, Error> {
-    if is_reserved(name) || name == "default" || options.skipped.matches(name) {
-        return Ok(Action::AwaitChange);
-    }
-    let Some(namespace) = world
-        .templates
-        .object(&namespaces(), &Key::cluster_scoped(name))
-    else {
+async fn reconcile(context: &Context, name: &str) -> Result<Action, Error> {
+    let world = &context.world;
+    let key = Key::cluster_scoped(name);
+    let Some(object) = world.templates.object(&namespaces(), &key) else {
         return Ok(Action::AwaitChange);
     };
-    let namespace = to_value(&namespace);
-    if object::is_deleting(&namespace) || is_left_alone(&namespace) {
+    let about = reference_to(&object);
+    let namespace = to_value(&object);
+    let claiming = world.cluster_policies.list();
+    let claiming: Vec<_> = claiming
+        .iter()
+        .map(|it| Policy::from(it.as_ref()))
+        .collect();
+    if let Some(skip) = skip(&namespace, &context.options.skipped, &claiming) {
+        if let Some(text) = skip.remark(own_works(world, &namespace)) {
+            context.events.normal(about, LEFT_ALONE, text);
+        }
         return Ok(Action::AwaitChange);
     }
     let overrides = Overrides::of(world, None);
     let policies = overrides.cluster_policies();
-    let drafts: Vec<Result<Draft, RenderError>> = world
-        .clusters
-        .list()
+    let mut clusters = world.clusters.list();
+    clusters.retain(|cluster| has_execution_space(cluster));
+    let drafts: Vec<Result<Draft, Failure>> = clusters
         .iter()
-        .filter(|cluster| has_execution_space(cluster))
         .map(|cluster| {
             let request = NamespaceRequest {
                 namespace: &namespace,
                 cluster,
                 cluster_overrides: &policies,
-                conflict_resolution: None,
+                conflict_resolution: context.options.conflict_resolution,
             };
-            render_namespace(request, &mut NoTrace)
+            let cluster = cluster.name_any();
+            render_namespace(request, &mut NoTrace).map_err(|source| {
+                if let Some(error) = source.override_error() {
+                    let text = events::apply_override_policy_failed(
+                        &error.policy,
+                        &cluster,
+                        &error.to_string(),
+                    );
+                    let reason = reasons::APPLY_OVERRIDE_POLICY_FAILED;
+                    context.events.warning(about.clone(), reason, text);
+                }
+                Failure::Render { cluster, source }
+            })
         })
         .collect();
     let outcomes: Vec<Result<bool, Failure>> = stream::iter(drafts)
@@ -192,15 +171,44 @@ async fn reconcile(world: &World, options: &Options, name: &str) -> Result<Actio
     }
     let mut texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
     texts.sort();
-    Err(Error {
+    let error = Error {
         namespace: name.into(),
         message: propagation::execution::conditions::joined(&texts),
         terminal: failures.iter().all(Failure::is_terminal),
         conflict: failures.iter().all(Failure::is_conflict),
-    })
+    };
+    if !error.conflict {
+        let text = error.message.clone();
+        context
+            .events
+            .warning(about, reasons::SYNC_WORK_FAILED, text);
+    }
+    Err(error)
 }
 
-async fn write(world: &World, draft: Result<Draft, RenderError>) -> Result<bool, Failure> {
+/// In how many clusters the Namespace has a Work that this reconciler made.
+fn own_works(world: &World, namespace: &Value) -> usize {
+    let name = names::work_name(object::name(namespace), "Namespace", None);
+    let clusters = world.clusters.list();
+    let works = clusters.iter().filter_map(|cluster| {
+        let space = names::execution_namespace(&cluster.name_any());
+        world.works.get(&Key::new(&space, &name))
+    });
+    works
+        .filter(|work| is_own(work, object::uid(namespace)))
+        .count()
+}
+
+/// Whether a Work was made here, and no policy's binding has taken it over.
+fn is_own(work: &Work, uid: Option<&str>) -> bool {
+    let is_bound = work
+        .labels()
+        .contains_key(keys::CLUSTER_RESOURCE_BINDING_PERMANENT_ID);
+    let mut owners = work.owner_references().iter();
+    !is_bound && owners.any(|owner| owner.kind == "Namespace" && Some(&*owner.uid) == uid)
+}
+
+async fn write(world: &World, draft: Result<Draft, Failure>) -> Result<bool, Failure> {
     let draft = draft?;
     let key = draft.key();
     Ok(upsert_draft(world, &key, draft).await?)
@@ -208,8 +216,11 @@ async fn write(world: &World, draft: Result<Draft, RenderError>) -> Result<bool,
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error(transparent)]
-    Render(#[from] RenderError),
+    #[error("cluster {cluster}: {source}")]
+    Render {
+        cluster: String,
+        source: RenderError,
+    },
     #[error(transparent)]
     Draft(#[from] DraftError),
 }
@@ -217,7 +228,7 @@ enum Failure {
 impl Failure {
     fn is_terminal(&self) -> bool {
         match self {
-            Self::Render(_) => true,
+            Self::Render { .. } => true,
             Self::Draft(DraftError::Upsert(error)) => error.is_terminal(),
             Self::Draft(DraftError::Write(_)) => false,
         }
@@ -232,13 +243,6 @@ impl Failure {
             _ => false,
         }
     }
-}
-
-/// Whether the user, or a policy that claims the Namespace, decides instead of us.
-fn is_left_alone(namespace: &serde_json::Value) -> bool {
-    let label = |key| object::label(namespace, key).unwrap_or_default();
-    label(keys::SKIP_AUTO_PROPAGATION).eq_ignore_ascii_case("true")
-        || !label(keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID).is_empty()
 }
 
 /// A cluster whose controller has not made its execution space yet is not written to; its finalizer says when it has.

@@ -46,8 +46,10 @@ use crate::{
 pub struct Options {
     /// Gate `PropagationPolicyPreemption`: policies that preempt have templates of other policies looked at.
     pub preemption: bool,
-    /// Policies that are worked on at a time.
+    /// `PropagationPolicy` objects that are worked on at a time.
     pub workers: usize,
+    /// `ClusterPropagationPolicy` objects that are worked on at a time.
+    pub cluster_workers: usize,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
         Self {
             preemption: false,
             workers: 8,
+            cluster_workers: 8,
         }
     }
 }
@@ -115,9 +118,16 @@ impl std::fmt::Display for PolicyKey {
 
 /// Subscribes at once; the future works until the world stops.
 pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFuture<'static, ()> {
-    let queue = Queue::new();
-    wake::subscribe(world, detector, &queue);
-    let controller = world.controller("policy reconciler", queue, options.workers);
+    let (namespaced, cluster) = (Queue::new(), Queue::new());
+    wake::subscribe(world, detector, &namespaced, &cluster);
+    let controllers = [
+        world.controller("propagationPolicy reconciler", namespaced, options.workers),
+        world.controller(
+            "clusterPropagationPolicy reconciler",
+            cluster,
+            options.cluster_workers,
+        ),
+    ];
     let stop = world.stop.clone();
     let context = Arc::new(Context {
         world: Arc::clone(world),
@@ -125,20 +135,27 @@ pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFu
         options,
         events: Source::new(&world.recorder, detector::COMPONENT),
     });
-    let reconcile = move |key: PolicyKey| {
+    let running = controllers.map(|controller| {
         let context = Arc::clone(&context);
-        async move {
-            match key.0.kind {
-                PolicyKind::PropagationPolicy => {
-                    reconcile::<PropagationPolicy>(&key.0, &context).await
-                }
-                PolicyKind::ClusterPropagationPolicy => {
-                    reconcile::<ClusterPropagationPolicy>(&key.0, &context).await
+        let reconcile = move |key: PolicyKey| {
+            let context = Arc::clone(&context);
+            async move {
+                match key.0.kind {
+                    PolicyKind::PropagationPolicy => {
+                        reconcile::<PropagationPolicy>(&key.0, &context).await
+                    }
+                    PolicyKind::ClusterPropagationPolicy => {
+                        reconcile::<ClusterPropagationPolicy>(&key.0, &context).await
+                    }
                 }
             }
-        }
-    };
-    Box::pin(controller.run(reconcile, stop))
+        };
+        controller.run(reconcile, stop.clone())
+    });
+    Box::pin(async move {
+        let [namespaced, cluster] = running;
+        tokio::join!(namespaced, cluster);
+    })
 }
 
 async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Action, Error> {

@@ -12,16 +12,21 @@ use runtime::{Change, Queue, queue::Priority};
 use super::{PolicyKey, concerned::claimed, kinds::Policies};
 use crate::{World, detector::Handle};
 
-pub(super) fn subscribe(world: &Arc<World>, detector: &Handle, queue: &Arc<Queue<PolicyKey>>) {
-    policies::<PropagationPolicy>(world, detector, queue);
-    policies::<ClusterPropagationPolicy>(world, detector, queue);
-    let (weak, ready) = (Arc::downgrade(world), Arc::clone(queue));
+pub(super) fn subscribe(
+    world: &Arc<World>,
+    detector: &Handle,
+    namespaced: &Arc<Queue<PolicyKey>>,
+    cluster: &Arc<Queue<PolicyKey>>,
+) {
+    policies::<PropagationPolicy>(world, detector, namespaced);
+    policies::<ClusterPropagationPolicy>(world, detector, cluster);
+    let (weak, ready) = (Arc::downgrade(world), Arc::clone(namespaced));
     world.overrides.subscribe(move |change| {
         for policy in waiting_for_override(change, &weak) {
             ready.add(PolicyKey(policy));
         }
     });
-    let (weak, ready) = (Arc::downgrade(world), Arc::clone(queue));
+    let (weak, ready) = (Arc::downgrade(world), Arc::clone(cluster));
     world.cluster_overrides.subscribe(move |change| {
         for policy in waiting_for_cluster_override(change, &weak) {
             ready.add(PolicyKey(policy));

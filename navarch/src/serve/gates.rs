@@ -39,6 +39,7 @@ const fn beta(name: &'static str) -> Gate {
     Gate { name, stage }
 }
 
+const PROPAGATE_DEPS: Gate = beta("PropagateDeps");
 const PROPAGATION_POLICY_PREEMPTION: Gate = alpha("PropagationPolicyPreemption");
 const PRIORITY_BASED_SCHEDULING: Gate = alpha("PriorityBasedScheduling");
 const MULTIPLE_POD_TEMPLATES_SCHEDULING: Gate = alpha("MultiplePodTemplatesScheduling");
@@ -119,6 +120,10 @@ impl FeatureGates {
         self.is_enabled(RESOURCE_QUOTA_ESTIMATE)
     }
 
+    pub(crate) fn propagate_deps(&self) -> bool {
+        self.is_enabled(PROPAGATE_DEPS)
+    }
+
     pub(crate) fn preemption(&self) -> bool {
         self.is_enabled(PROPAGATION_POLICY_PREEMPTION)
     }
@@ -141,12 +146,15 @@ mod tests {
             let of_detector = gates.detector();
             assert_eq!(gates.preemption(), preemption, "{text}");
             assert_eq!(of_detector.preemption, preemption, "{text}");
+            assert!(gates.propagate_deps(), "{text}");
             assert_eq!(of_detector.workload_affinity, affinity, "{text}");
             assert_eq!(gates.scheduler().workload_affinity, affinity, "{text}");
         }
         let gates: FeatureGates = "AllAlpha=true,AllBeta=false".parse().unwrap();
         assert!(gates.rendering().stateful_failover_injection);
         assert!(!gates.failover(false).graceful_eviction);
+        let without: FeatureGates = "PropagateDeps=false,AllBeta=true".parse().unwrap();
+        assert!(!without.propagate_deps());
         assert!("Wings=true".parse::<FeatureGates>().is_err());
         assert!("AllAlpha=maybe".parse::<FeatureGates>().is_err());
     }

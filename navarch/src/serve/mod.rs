@@ -1,10 +1,12 @@
 //! `navarch serve`: the server roles, alone or all in one process on shared stores.
 
+mod accepted;
 mod debug;
 mod estimation;
 mod gates;
 mod options;
 mod process;
+mod switches;
 
 pub(crate) use options::ServeArgs;
 
@@ -12,9 +14,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use controllers::{
-    World, application_failover, binding, binding_status, cluster, cluster_status, descheduler,
-    detector, discovery, estimators, eviction, execution, namespace, policy, rebalancer,
-    scheduling,
+    World, application_failover, binding, binding_status, cluster, cluster_status, dependencies,
+    deployment_replicas_syncer, descheduler, detector, discovery, estimators, eviction, execution,
+    hpa_scale_target_marker, namespace, policy, rebalancer, scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
@@ -59,6 +61,9 @@ impl Component {
 /// `plugins` are those that the scheduler can run; a flag says which of them it does.
 pub(crate) fn run(args: ServeArgs, plugins: &Registry) -> anyhow::Result<()> {
     process::log(&args)?;
+    for remark in args.remarks() {
+        tracing::warn!("{remark}");
+    }
     let threads = std::thread::available_parallelism()
         .map_or(2, std::num::NonZero::get)
         .min(8);
@@ -178,40 +183,67 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         roles.push(detecting);
         roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
         roles.push(discovery::prepare(world, resolved.discovery.clone()));
-        roles.extend(binding::prepare(
-            world,
-            resolved.rendering,
-            workers.bindings,
-        ));
-        roles.push(eviction::prepare::<ResourceBinding>(
-            world,
-            resolved.eviction,
-        ));
-        roles.push(eviction::prepare::<ClusterResourceBinding>(
-            world,
-            resolved.eviction,
-        ));
-        roles.push(application_failover::prepare::<ResourceBinding>(
-            world,
-            resolved.application_failover.clone(),
-        ));
-        roles.push(application_failover::prepare::<ClusterResourceBinding>(
-            world,
-            resolved.application_failover.clone(),
-        ));
-        roles.push(rebalancer::prepare(world, 1));
-        roles.push(binding_status::prepare::<ResourceBinding>(
-            world,
-            workers.bindings,
-        ));
-        roles.push(binding_status::prepare::<ClusterResourceBinding>(
-            world,
-            workers.bindings,
-        ));
-        roles.push(execution::prepare(world, workers.works));
-        roles.push(namespace::prepare(world, resolved.namespace.clone()));
-        roles.push(cluster::prepare(world, resolved.cluster));
-        roles.push(cluster_status::prepare(world, resolved.cluster_status));
+        let is_on = |switch| resolved.controllers.is_on(switch);
+        if is_on(switches::APPLICATION_FAILOVER) {
+            roles.push(application_failover::prepare::<ResourceBinding>(
+                world,
+                resolved.application_failover.clone(),
+            ));
+            roles.push(application_failover::prepare::<ClusterResourceBinding>(
+                world,
+                resolved.application_failover.clone(),
+            ));
+        }
+        if is_on(switches::BINDING) {
+            roles.extend(binding::prepare(
+                world,
+                resolved.rendering,
+                workers.bindings,
+                workers.cluster_bindings,
+            ));
+        }
+        if is_on(switches::BINDING_STATUS) {
+            roles.push(binding_status::prepare::<ResourceBinding>(
+                world,
+                workers.bindings,
+            ));
+            roles.push(binding_status::prepare::<ClusterResourceBinding>(
+                world,
+                workers.cluster_bindings,
+            ));
+        }
+        roles.push(dependencies::prepare(world, resolved.dependencies));
+        if is_on(switches::DEPLOYMENT_REPLICAS_SYNCER) {
+            roles.push(deployment_replicas_syncer::prepare(world));
+        }
+        if is_on(switches::EXECUTION) {
+            roles.push(execution::prepare(world, workers.works));
+        }
+        if is_on(switches::GRACEFUL_EVICTION) {
+            roles.push(eviction::prepare::<ResourceBinding>(
+                world,
+                resolved.eviction,
+            ));
+            roles.push(eviction::prepare::<ClusterResourceBinding>(
+                world,
+                resolved.eviction,
+            ));
+        }
+        if is_on(switches::HPA_SCALE_TARGET_MARKER) {
+            roles.push(hpa_scale_target_marker::prepare(world));
+        }
+        if is_on(switches::NAMESPACE) {
+            roles.push(namespace::prepare(world, resolved.namespace.clone()));
+        }
+        if is_on(switches::CLUSTER) {
+            roles.push(cluster::prepare(world, resolved.cluster));
+        }
+        if is_on(switches::CLUSTER_STATUS) {
+            roles.push(cluster_status::prepare(world, resolved.cluster_status));
+        }
+        if is_on(switches::WORKLOAD_REBALANCER) {
+            roles.push(rebalancer::prepare(world, 1));
+        }
     }
     Prepared { roles, pages }
 }

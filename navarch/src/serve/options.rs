@@ -5,9 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use controllers::{
-    application_failover, cluster, cluster_status, descheduler, detector, discovery, estimators,
-    eviction, namespace, policy, scheduling,
+    application_failover, cluster, cluster_status, dependencies, descheduler, detector, discovery,
+    estimators, eviction, namespace, policy, scheduling,
 };
+use crds::policy::ConflictResolution;
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -18,12 +19,19 @@ use propagation::{
 };
 use scheduler::plugins::Registry;
 
-use super::{Component, estimation, gates::FeatureGates};
+use super::{Component, accepted::Accepted, estimation, gates::FeatureGates, switches::Switches};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
     Text,
     Json,
+}
+
+/// What to do with an object in a member that nobody has asked us to manage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Resolution {
+    Abort,
+    Overwrite,
 }
 
 /// Flags of `navarch serve`. Names and defaults are the reference's where it has them.
@@ -67,13 +75,35 @@ pub(crate) struct ServeArgs {
     #[arg(long, default_value = "kube-.*", value_name = "EXPRESSIONS")]
     pub(super) skipped_propagating_namespaces: String,
 
+    /// Reconcilers to turn on or off, such as `*,-namespace,hpaScaleTargetMarker`. `*` stands for those that are on by default; the
+    /// first entry of a name wins.
+    #[arg(
+        long,
+        default_value = "*",
+        allow_hyphen_values = true,
+        value_name = "LIST"
+    )]
+    pub(super) controllers: Switches,
+
     /// Templates worked on at a time.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(super) concurrent_resource_template_syncs: usize,
 
-    /// Bindings worked on at a time, of each kind and by each of their reconcilers.
+    /// `PropagationPolicy` objects worked on at a time.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(super) concurrent_propagation_policy_syncs: usize,
+
+    /// `ClusterPropagationPolicy` objects worked on at a time.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(super) concurrent_cluster_propagation_policy_syncs: usize,
+
+    /// `ResourceBinding` objects worked on at a time, by each of their reconcilers.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(super) concurrent_resourcebinding_syncs: usize,
+
+    /// `ClusterResourceBinding` objects worked on at a time, by each of their reconcilers; as many as of the other kind if not given.
+    #[arg(long, value_name = "N")]
+    pub(super) concurrent_clusterresourcebinding_syncs: Option<usize>,
 
     /// Works carried out at a time in each member cluster.
     #[arg(long, default_value_t = 8, value_name = "N")]
@@ -82,6 +112,10 @@ pub(crate) struct ServeArgs {
     /// Namespaces worked on at a time.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(super) concurrent_namespace_syncs: usize,
+
+    /// What happens in a member that has a namespace of that name already, unless the Namespace says so itself.
+    #[arg(long, value_enum, default_value = "abort", value_name = "RESOLUTION")]
+    pub(super) namespace_conflict_resolution: Resolution,
 
     /// Clusters worked on at a time.
     #[arg(long, default_value_t = 16, value_name = "N")]
@@ -155,6 +189,18 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(super) estimator: estimation::ServerArgs,
+
+    #[command(flatten)]
+    pub(super) accepted: Accepted,
+}
+
+impl ServeArgs {
+    /// What to tell about flags that are accepted and have no effect.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.controllers.remarks();
+        remarks.extend(self.accepted.remarks());
+        remarks
+    }
 }
 
 /// `10s`, `2m`, `1h30m`, `500ms`.
@@ -168,6 +214,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 pub(super) struct Workers {
     pub(super) scheduler: usize,
     pub(super) bindings: usize,
+    pub(super) cluster_bindings: usize,
     pub(super) works: usize,
 }
 
@@ -177,6 +224,8 @@ pub(super) struct Resolved {
     pub(super) control_plane: Config,
     pub(super) address: Option<SocketAddr>,
     pub(super) debug: bool,
+    pub(super) controllers: Switches,
+    pub(super) dependencies: dependencies::Options,
     pub(super) workers: Workers,
     pub(super) scheduler: scheduler::Options,
     /// How the scheduler's queue works.
@@ -229,6 +278,11 @@ impl Resolved {
             estimators: args.estimators.client(args.component),
             descheduler: args.estimators.descheduler(args.component),
             debug: args.enable_debug,
+            controllers: args.controllers,
+            dependencies: dependencies::Options {
+                enabled: args.feature_gates.propagate_deps(),
+                workers: args.concurrent_resourcebinding_syncs,
+            },
             workers: Workers {
                 // Workers that wait for estimators do nothing else.
                 scheduler: if args.estimators.enable_scheduler_estimator {
@@ -237,6 +291,9 @@ impl Resolved {
                     4
                 },
                 bindings: args.concurrent_resourcebinding_syncs,
+                cluster_bindings: args
+                    .concurrent_clusterresourcebinding_syncs
+                    .unwrap_or(args.concurrent_resourcebinding_syncs),
                 works: args.concurrent_work_syncs,
             },
             rendering: args.feature_gates.rendering(),
@@ -260,7 +317,8 @@ impl Resolved {
             },
             policy: policy::Options {
                 preemption: args.feature_gates.preemption(),
-                ..policy::Options::default()
+                workers: args.concurrent_propagation_policy_syncs,
+                cluster_workers: args.concurrent_cluster_propagation_policy_syncs,
             },
             discovery: discovery::Options {
                 skipped_apis,
@@ -268,6 +326,10 @@ impl Resolved {
             },
             namespace: namespace::Options {
                 skipped: skipped_namespaces,
+                conflict_resolution: match args.namespace_conflict_resolution {
+                    Resolution::Abort => None,
+                    Resolution::Overwrite => Some(ConflictResolution::Overwrite),
+                },
                 workers: args.concurrent_namespace_syncs,
             },
             cluster: cluster::Options {

@@ -9,8 +9,10 @@ mod index;
 pub use attach::{Attach, Detach, attach, attached, depended_by, detach, refresh};
 pub use index::Index;
 
+use std::collections::BTreeMap;
+
 use crds::config::DependentObjectReference;
-use crds::work::{BindingSnapshot, ResourceBinding, TargetCluster};
+use crds::work::{Binding, BindingSnapshot, TargetCluster};
 use trace::Sink;
 
 use crate::matching::Subject;
@@ -34,10 +36,7 @@ pub fn parse(annotation: &str) -> Vec<DependentObjectReference> {
 
 /// Whether a reference means this object.
 pub fn refers_to(reference: &DependentObjectReference, object: &Subject) -> bool {
-    if reference.api_version != object.api_version
-        || reference.kind != object.kind
-        || reference.namespace.as_deref().unwrap_or_default() != object.namespace
-    {
+    if !is_of_kind(reference, object) {
         return false;
     }
     match reference.name.as_deref().filter(|name| !name.is_empty()) {
@@ -49,32 +48,50 @@ pub fn refers_to(reference: &DependentObjectReference, object: &Subject) -> bool
     }
 }
 
-/// Whether an attached binding has nothing to do with the dependencies any more.
-///
-/// `template` is the attached resource, `None` when it does not exist; labels of what does not exist match no selector.
+fn is_of_kind(reference: &DependentObjectReference, object: &Subject) -> bool {
+    reference.api_version == object.api_version
+        && reference.kind == object.kind
+        && reference.namespace.as_deref().unwrap_or_default() == object.namespace
+}
+
+/// What is known of the resource of an attached binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen<'a> {
+    Present(&'a Subject),
+    /// It does not exist; labels of what does not exist match no selector.
+    Absent,
+    /// Its kind is not served at the moment, or was not listed yet.
+    Unknown,
+}
+
+/// Whether an attached binding has nothing to do with the dependencies any more. What is not known never makes one an orphan.
 pub fn is_orphan(
-    attached: &ResourceBinding,
+    attached: &impl Binding,
     dependencies: &[DependentObjectReference],
-    template: Option<&Subject>,
+    seen: Seen<'_>,
     sink: &mut impl Sink<Item>,
 ) -> bool {
-    let resource = &attached.spec.resource;
+    let resource = &attached.spec().resource;
     let object = Subject {
         api_version: resource.api_version.clone(),
         kind: resource.kind.clone(),
         namespace: resource.namespace.clone().unwrap_or_default(),
         name: resource.name.clone(),
-        labels: template
-            .map(|template| template.labels.clone())
-            .unwrap_or_default(),
+        labels: match seen {
+            Seen::Present(subject) => subject.labels.clone(),
+            Seen::Absent | Seen::Unknown => BTreeMap::new(),
+        },
     };
     let is_named =
         |it: &DependentObjectReference| it.name.as_deref().is_some_and(|name| !name.is_empty());
-    let orphan = !dependencies.iter().any(|reference| {
-        refers_to(reference, &object) && (is_named(reference) || template.is_some())
+    let orphan = !dependencies.iter().any(|reference| match seen {
+        _ if is_named(reference) => refers_to(reference, &object),
+        Seen::Present(_) => refers_to(reference, &object),
+        Seen::Absent => false,
+        Seen::Unknown => is_of_kind(reference, &object),
     });
     sink.record(|| Item::Dependency {
-        binding: attached.metadata.name.clone().unwrap_or_default(),
+        binding: attached.meta().name.clone().unwrap_or_default(),
         attached: !orphan,
         reason: if orphan {
             "no dependency refers to it any more"
@@ -89,8 +106,8 @@ pub fn is_orphan(
 /// What an attached binding remembers of an independent one.
 ///
 /// Clusters that the workload is leaving gracefully are among the clusters: it still runs there and still needs its dependencies.
-pub fn snapshot(independent: &ResourceBinding) -> BindingSnapshot {
-    let spec = &independent.spec;
+pub fn snapshot(independent: &impl Binding) -> BindingSnapshot {
+    let spec = independent.spec();
     let mut clusters = spec.clusters.clone();
     for task in &spec.graceful_eviction_tasks {
         let leaves_at_once = task
@@ -108,8 +125,8 @@ pub fn snapshot(independent: &ResourceBinding) -> BindingSnapshot {
         }
     }
     BindingSnapshot {
-        namespace: independent.metadata.namespace.clone(),
-        name: independent.metadata.name.clone().unwrap_or_default(),
+        namespace: independent.meta().namespace.clone(),
+        name: independent.meta().name.clone().unwrap_or_default(),
         clusters,
     }
 }

@@ -2,7 +2,10 @@ use ::trace::NoTrace;
 use crds::object::Key;
 use serde_json::{Value, json};
 
+use crds::work::{ClusterResourceBinding, ResourceBinding, ResourceBindingSpec};
+
 use super::*;
+use crate::matching::lazy;
 use crate::testing::{typed, value, yaml};
 
 fn independent(name: &str, cluster: &str, overwrite: bool, id: &str) -> ResourceBinding {
@@ -29,11 +32,12 @@ fn common() -> Value {
     )
 }
 
-fn lookup<'a>(bindings: &'a [ResourceBinding]) -> impl Fn(&Key) -> Option<&'a ResourceBinding> {
+fn lookup<'a>(bindings: &'a [ResourceBinding]) -> impl Fn(&Key) -> Option<&'a ResourceBindingSpec> {
     |key| {
         bindings
             .iter()
             .find(|binding| Key::of_meta(&binding.metadata) == *key)
+            .map(|binding| &binding.spec)
     }
 }
 
@@ -54,7 +58,7 @@ fn both() -> [ResourceBinding; 2] {
     ]
 }
 
-fn attached_to_both(bindings: &[ResourceBinding]) -> Attach {
+fn attached_to_both(bindings: &[ResourceBinding]) -> Attach<ResourceBinding> {
     let find = lookup(bindings);
     let first = attach(
         None,
@@ -76,7 +80,7 @@ fn attached_to_both(bindings: &[ResourceBinding]) -> Attach {
 #[test]
 fn a_shared_dependency() {
     let Attach { write, conflict } = attached_to_both(&both());
-    let expected = yaml(
+    let mut expected = yaml(
         "
 apiVersion: work.karmada.io/v1alpha2
 kind: ResourceBinding
@@ -99,6 +103,9 @@ spec:
   resource: {apiVersion: v1, kind: ConfigMap, namespace: demo, name: common, resourceVersion: '220334', uid: 9d120c70-b4d7-44b0-aa90-cee840b4ae4d}
 ",
     );
+    expected["metadata"]["annotations"] = json!({
+        (lazy::TEMPLATE_SPECIFICATION): lazy::specification_fingerprint(&common()),
+    });
     assert_eq!(value(&write), expected);
     assert_eq!(
         conflict.as_deref(),
@@ -117,6 +124,58 @@ spec:
     )
     .unwrap();
     assert_eq!(again.write, None);
+}
+
+#[test]
+fn only_the_specification_of_a_dependency_moves_its_version() {
+    let bindings = both();
+    let existing = attached_to_both(&bindings).write.unwrap();
+    let again = |dependency: &Value| {
+        let desired: ResourceBinding = attached(dependency, &bindings[0]);
+        attach(Some(&existing), desired, lookup(&bindings), "x").unwrap()
+    };
+    let mut changed = common();
+    changed["metadata"]["resourceVersion"] = json!("220335");
+    changed["status"] = json!({"phase": "Bound"});
+    assert_eq!(again(&changed).write, None);
+    changed["data"] = json!({"a": "1"});
+    let written = again(&changed).write.unwrap();
+    assert_eq!(
+        written.spec.resource.resource_version.as_deref(),
+        Some("220335")
+    );
+}
+
+#[test]
+fn cluster_scoped_dependencies_and_dependents() {
+    let mut reader: ClusterResourceBinding = typed(
+        "
+metadata: {name: reader-clusterrolebinding, labels: {clusterresourcebinding.karmada.io/permanent-id: id}}
+spec:
+  resource: {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, name: reader}
+  clusters: [{name: member1}]
+",
+    );
+    reader.spec.preserve_resources_on_deletion = Some(true);
+    let find = |key: &Key| {
+        (*key == Key::cluster_scoped("reader-clusterrolebinding")).then_some(&reader.spec)
+    };
+    let role = yaml(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: reader, uid: u, resourceVersion: '1'}}",
+    );
+    let of_role: ClusterResourceBinding = attach(None, attached(&role, &reader), find, "fresh")
+        .unwrap()
+        .write
+        .unwrap();
+    assert_eq!(of_role.metadata.name.as_deref(), Some("reader-clusterrole"));
+    assert_eq!(of_role.metadata.namespace, None);
+    assert_eq!(of_role.spec.preserve_resources_on_deletion, Some(true));
+    assert_eq!(of_role.spec.required_by[0].namespace, None);
+    // A namespaced dependency has its binding where it lives.
+    let of_common: ResourceBinding = attached(&common(), &reader);
+    assert_eq!(of_common.metadata.namespace.as_deref(), Some("demo"));
+    let key = Key::cluster_scoped("reader-clusterrolebinding");
+    assert_eq!(detach(&of_role, &key, find), Detach::Delete);
 }
 
 #[test]
@@ -142,7 +201,7 @@ fn detaching_leaves_nothing_behind() {
     assert_eq!(binding.metadata.labels.as_ref().unwrap().len(), 2);
     assert_eq!(
         detach(
-            &binding,
+            &*binding,
             &Key::new("demo", "app1-deployment"),
             lookup(&bindings)
         ),
@@ -237,18 +296,21 @@ fn orphans_and_dependents_are_found() {
             "{{spec: {{resource: {{apiVersion: v1, kind: {kind}, namespace: demo, name: {name}}}}}}}"
         ))
     };
-    let orphan = |binding: &ResourceBinding, template: Option<&Subject>| {
-        is_orphan(binding, &references, template, &mut NoTrace)
-    };
-    assert!(!orphan(&binding("ConfigMap", "common"), None));
-    assert!(orphan(&binding("ConfigMap", "other"), None));
     let labelled = subject("Secret", "s", json!({"a": "b"}));
-    assert!(!orphan(&binding("Secret", "s"), Some(&labelled)));
-    assert!(orphan(
-        &binding("Secret", "s"),
-        Some(&subject("Secret", "s", json!({})))
-    ));
-    assert!(orphan(&binding("Secret", "s"), None));
+    let unlabelled = subject("Secret", "s", json!({}));
+    for (kind, name, seen, expected) in [
+        ("ConfigMap", "common", Seen::Absent, false),
+        ("ConfigMap", "common", Seen::Unknown, false),
+        ("ConfigMap", "other", Seen::Absent, true),
+        ("ConfigMap", "other", Seen::Unknown, true),
+        ("Secret", "s", Seen::Present(&labelled), false),
+        ("Secret", "s", Seen::Present(&unlabelled), true),
+        ("Secret", "s", Seen::Absent, true),
+        ("Secret", "s", Seen::Unknown, false),
+    ] {
+        let orphan = is_orphan(&binding(kind, name), &references, seen, &mut NoTrace);
+        assert_eq!(orphan, expected, "{kind} {name} {seen:?}");
+    }
 
     let mut index = Index::default();
     let key = Key::new("demo", "app1-deployment");
