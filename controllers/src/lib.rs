@@ -18,6 +18,7 @@ pub mod discovery;
 pub mod estimators;
 pub mod eviction;
 pub mod execution;
+pub mod interpretation;
 pub mod namespace;
 mod own_writes;
 mod pace;

@@ -12,7 +12,10 @@ use propagation::{
 use runtime::{Change, Queue, queue::Priority};
 use trace::NoTrace;
 
-use crate::world::{Bindings, World, binding_of, template_of};
+use crate::{
+    interpretation::bindings_of,
+    world::{Bindings, World, binding_of, template_of},
+};
 
 pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
@@ -79,6 +82,14 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
             }
         });
     }
+
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.interpreter.on_change(move |kinds| {
+        let Some(world) = weak.upgrade() else { return };
+        for key in bindings_of::<B>(&world, kinds) {
+            to.add_with(key, Priority::Low);
+        }
+    });
 
     // Overrides select clusters by labels and fields, and a binding may name a cluster before it exists.
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));

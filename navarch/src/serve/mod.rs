@@ -13,8 +13,8 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use controllers::{
     World, application_failover, binding, binding_status, cluster, cluster_status, descheduler,
-    detector, discovery, estimators, eviction, execution, namespace, policy, rebalancer,
-    scheduling,
+    detector, discovery, estimators, eviction, execution, interpretation, namespace, policy,
+    rebalancer, scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
@@ -174,6 +174,7 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         }
     }
     if resolved.component.has_controllers() {
+        roles.push(interpretation::prepare(world));
         let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
         roles.push(detecting);
         roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
