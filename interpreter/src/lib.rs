@@ -29,6 +29,7 @@
 //! # Ok::<(), interpreter::Error>(())
 //! ```
 
+pub mod cases;
 pub mod check;
 mod customization;
 mod error;
