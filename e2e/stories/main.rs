@@ -21,6 +21,7 @@ mod eviction;
 mod execution;
 mod explain;
 mod failover;
+mod interpreter;
 mod lazy;
 mod lifecycle;
 mod matching;
