@@ -156,11 +156,7 @@ impl Interpreter {
     }
 
     fn decider(&self, target: Target<'_>, operation: InterpreterOperation) -> Option<&dyn Layer> {
-        let native: &dyn Layer = if self.options.job_health {
-            &Native::WITH_JOB_HEALTH
-        } else {
-            &Native::PLAIN
-        };
+        let native: &dyn Layer = Native::of(self.options);
         let layers = self.layers.iter().map(|layer| &**layer as &dyn Layer);
         layers
             .chain([native])

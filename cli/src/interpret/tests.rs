@@ -372,7 +372,7 @@ fn cases_are_answered_in_order() {
         r#"{"layer":"customization","result":true}
 {"error":"InterpretHealth of example.com/v1 Thing: customization: things: line 2: attempt to index field 'metadata' (a nil value)"}
 {}
-{"error":"line 5, column 8: invalid type: integer `7`, expected variant identifier"}
+{"error":"line 5, column 8: expected value"}
 {"layer":"native","result":{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}}
 "#
     );
