@@ -17,6 +17,10 @@ use crate::{
     },
 };
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each flag is on or off by itself"
+)]
 #[derive(Debug, Args)]
 #[command(
     about = "Try rules of the resource interpreter, without any cluster",
@@ -43,8 +47,8 @@ pub(crate) struct InterpretArgs {
     #[arg(short = 'R', long)]
     recursive: bool,
 
-    /// The operation to carry out: Retain, InterpretReplica, InterpretComponent, ReviseReplica, InterpretStatus, AggregateStatus,
-    /// InterpretHealth or InterpretDependency
+    /// The operation to carry out: `Retain`, `InterpretReplica`, `InterpretComponent`, `ReviseReplica`, `InterpretStatus`,
+    /// `AggregateStatus`, `InterpretHealth` or `InterpretDependency`
     #[arg(long, value_name = "OPERATION", value_parser = operation, conflicts_with_all = ["check", "cases", "edit"])]
     operation: Option<InterpreterOperation>,
 
@@ -56,11 +60,11 @@ pub(crate) struct InterpretArgs {
     #[arg(long, value_name = "FILE")]
     observed_file: Option<PathBuf>,
 
-    /// States in the clusters, each document an AggregatedStatusItem; `-` is standard input
+    /// States in the clusters, each document an `AggregatedStatusItem`; `-` is standard input
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     status_file: Vec<PathBuf>,
 
-    /// The number of replicas for ReviseReplica
+    /// The number of replicas for `ReviseReplica`
     #[arg(
         long,
         alias = "desired-replica",
@@ -76,7 +80,7 @@ pub(crate) struct InterpretArgs {
     check: bool,
 
     /// Answer cases from standard input, one a line: {"op", "object", "observed"?, "replicas"?, "items"?}, op being an operation
-    /// or Prune; each with a line {"layer", "result"}, {"error"}, or {} when no rule handles it
+    /// or `Prune`; each with a line {"layer", "result"}, {"error"}, or {} when no rule handles it
     #[arg(long, conflicts_with = "edit")]
     cases: bool,
 

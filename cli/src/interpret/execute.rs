@@ -1,6 +1,7 @@
 //! One operation on objects from files.
 
 use std::{
+    fmt::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -134,7 +135,8 @@ impl Executed {
             let yaml = serde_saphyr::to_string(value)
                 .map_err(|error| Failure::new(format!("print {name}: {error}")))?;
             let place = format!("[{}/{}]", position + 1, values.len());
-            text.push_str(&format!("---\n# {place} {name}:\n{}\n", yaml.trim_end()));
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "---\n# {place} {name}:\n{}", yaml.trim_end());
         }
         Ok(text)
     }

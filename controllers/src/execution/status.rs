@@ -195,7 +195,7 @@ async fn reflect(
     interpreted: &mut Interpreted,
 ) {
     let (kind, key) = (crds::object::kind(object), Key::of(object));
-    let (events, interpreter) = (&context.events, &context.world.interpreter);
+    let (events, rules) = (&context.events, &context.world.interpreter);
     let identifier = manifests
         .get(ordinal)
         .map(|manifest| built::identifier(manifest, ordinal));
@@ -205,7 +205,7 @@ async fn reflect(
         .find(|entry| Some(&entry.identifier) == identifier.as_ref())
         .cloned()
         .unwrap_or_default();
-    let reflected = match interpreter.reflect_status(object).await {
+    let reflected = match rules.reflect_status(object).await {
         Ok(reflected) => {
             if before.status.is_none() && reflected.is_some() {
                 let text = events::reflect_status_succeed(kind, &key);
@@ -225,7 +225,7 @@ async fn reflect(
             before.status
         }
     };
-    let health = match interpreter.health(object).await {
+    let health = match rules.health(object).await {
         Ok(Some(health)) => {
             if before.health != Some(health) {
                 let text = events::interpret_health_succeed(kind, &key, health);

@@ -206,11 +206,11 @@ async fn exchange(
             .await
             .map_err(|error| ApiError::from(error).to_string())?;
         let status = response.status();
-        if status.as_u16() == 429 || status.is_server_error() {
-            if let Some(pause) = retry_after(response.headers()) {
-                tokio::time::sleep(pause).await;
-                continue;
-            }
+        if (status.as_u16() == 429 || status.is_server_error())
+            && let Some(pause) = retry_after(response.headers())
+        {
+            tokio::time::sleep(pause).await;
+            continue;
         }
         let collected = Limited::new(response.into_body(), MAX_REPLY)
             .collect()

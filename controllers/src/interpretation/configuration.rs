@@ -1,6 +1,6 @@
 //! Customizations and webhook configurations -> the interpreter that everybody uses, swapped whole after each change.
 //!
-//! reads   ResourceInterpreterCustomizations, ResourceInterpreterWebhookConfigurations
+//! reads   customizations, webhook configurations
 //! wakes   the objects of every kind whose rules have changed
 //! tells   authors, by an event on their object, what cannot work in it
 

@@ -23,7 +23,7 @@ const REFORM: u8 = 16;
 pub(super) struct Lanes {
     /// Quick answers that a script still has to give before it counts as quick; scripts that are not in it have never run.
     probation: RwLock<HashMap<Gvk, [u8; OPERATIONS]>>,
-    lanes: Mutex<HashMap<Gvk, Arc<Semaphore>>>,
+    turns: Mutex<HashMap<Gvk, Arc<Semaphore>>>,
     threads: Semaphore,
     metrics: Arc<Metrics>,
 }
@@ -42,7 +42,7 @@ impl Lanes {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             probation: RwLock::default(),
-            lanes: Mutex::default(),
+            turns: Mutex::default(),
             threads: Semaphore::new((processors / 2).clamp(1, 4)),
             metrics,
         }
@@ -70,9 +70,9 @@ impl Lanes {
         ask: impl FnOnce() -> Answered + Send + 'static,
     ) -> Answered {
         let lane = {
-            let mut lanes = self.lanes.lock();
+            let mut turns = self.turns.lock();
             Arc::clone(
-                lanes
+                turns
                     .entry(gvk.clone())
                     .or_insert_with(|| Arc::new(Semaphore::new(1))),
             )

@@ -28,7 +28,7 @@ use crds::{
     work::{AggregatedStatusItem, Binding, Component, ReplicaRequirements, ResourceHealth},
 };
 use interpreter::{
-    Answer, Error, Interpreter, LayerName, Limits, Options, Question, Runtime, Target, third_party,
+    Answer, Error, Interpreter, LayerName, Limits, Question, Runtime, Target, third_party,
     webhook::Answers,
 };
 use kube::Client;
@@ -46,6 +46,7 @@ use self::{
 pub(crate) use self::configuration::kinds_in_use;
 pub use self::configuration::prepare;
 use crate::world::{Bindings, World};
+pub use interpreter::Options;
 
 /// What a layer said, if one has a hook.
 type Answered = Result<Option<(LayerName, Answer)>, Error>;

@@ -8,6 +8,7 @@ use super::{BINDINGS, health};
 use crate::stage::Scene;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story of one example")]
 async fn the_example_carries_a_virtual_machine_and_a_subnet() {
     let scene = Scene::open("example-kinds").await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/interpreter");

@@ -4,6 +4,8 @@ mod example;
 mod scripts;
 mod webhook;
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use crate::stage::{Scene, condition};
@@ -48,9 +50,9 @@ spec:
 "
     );
     for (rule, script) in rules {
-        text.push_str(&format!("    {rule}:\n      luaScript: |\n"));
+        let _ = write!(text, "    {rule}:\n      luaScript: |\n");
         for line in script.lines() {
-            text.push_str(&format!("        {line}\n"));
+            let _ = write!(text, "        {line}\n");
         }
     }
     text

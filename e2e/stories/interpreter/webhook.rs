@@ -10,6 +10,7 @@ use super::{BINDINGS, failure, health, introduce, object, report};
 use crate::stage::{Scene, condition, config_map, divided, on, policy};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story of one webhook")]
 async fn a_webhook_answers_over_tls_and_one_that_hangs_delays_its_objects_only() {
     let scene = Scene::open("gauges").await;
     introduce(&scene, "gauges", "Gauge").await;

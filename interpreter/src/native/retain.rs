@@ -22,7 +22,7 @@ pub(super) fn retain(
 ) -> Result<Value, Cause> {
     match kind {
         Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => {
-            retain_replicas(&mut desired, observed)?
+            retain_replicas(&mut desired, observed)?;
         }
         Kind::Pod => {
             kind.decode(&desired)?;

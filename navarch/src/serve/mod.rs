@@ -87,6 +87,7 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     }
     let world = World::new(client, stop.clone());
     world.metrics.register(process::build_info);
+    world.interpreter.set_options(resolved.interpretation);
     let Prepared { roles, pages } = prepare(&world, &resolved);
     let readiness = Readiness::default();
     let served = resolved.address.map(|address| {
