@@ -14,7 +14,6 @@ use crds::{
     },
     work::{Binding, ClusterResourceBinding, ObjectReference, ResourceBinding, Work},
 };
-use interpreter::Note;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client, Resource, ResourceExt,
@@ -215,13 +214,13 @@ impl World {
         self.load_interpreter();
     }
 
-    /// Brings the interpreter up to date with its configuration; returns what is new to say about customizations.
-    pub(crate) fn load_interpreter(&self) -> Vec<Note> {
+    /// Brings the interpreter up to date with its configuration.
+    pub(crate) fn load_interpreter(&self) {
         self.interpreter.load(
             &self.customizations.list(),
             &self.webhook_configurations.list(),
             || kinds_in_use(self),
-        )
+        );
     }
 
     fn watch<K>(&self, store: &Arc<Store<K>>)

@@ -60,7 +60,7 @@ impl Interpretation {
         customizations: &[Arc<ResourceInterpreterCustomization>],
         configurations: &[Arc<ResourceInterpreterWebhookConfiguration>],
         kinds: impl FnOnce() -> BTreeSet<Gvk>,
-    ) -> Vec<Note> {
+    ) {
         let mut loaded = self.configuration.lock();
         let previous = loaded.customizations.clone();
         let customizations = Arc::new(Customizations::new(
@@ -80,12 +80,6 @@ impl Interpretation {
                 );
             }
         }
-        let known: BTreeSet<_> = previous.iter().flat_map(|it| it.notes()).cloned().collect();
-        let news = customizations
-            .notes()
-            .iter()
-            .filter(|note| !known.contains(note));
-        let news = news.cloned().collect();
         let interpreter = loaded
             .base
             .clone()
@@ -106,7 +100,13 @@ impl Interpretation {
                 hook(&changed);
             }
         }
-        news
+    }
+
+    /// What the authors of the customizations should know.
+    fn notes(&self) -> Vec<Note> {
+        let loaded = self.configuration.lock();
+        let customizations = loaded.customizations.as_ref();
+        customizations.map_or_else(Vec::new, |it| it.notes().to_vec())
     }
 }
 
@@ -126,17 +126,15 @@ pub fn prepare(world: &Arc<World>) -> BoxFuture<'static, ()> {
     let events = Source::new(&world.recorder, "interpreter");
     Box::pin(async move {
         let mut told = Told::default();
-        told.tell_findings(&world, &events);
-        tell_shadowed(&world, &events, &world.load_interpreter());
+        told.tell(&world, &events);
         loop {
             tokio::select! {
                 () = world.stop.cancelled() => return,
                 () = world.interpreter.changed.notified() => {}
             }
             tokio::time::sleep(GATHER).await;
-            let news = world.load_interpreter();
-            told.tell_findings(&world, &events);
-            tell_shadowed(&world, &events, &news);
+            world.load_interpreter();
+            told.tell(&world, &events);
         }
     })
 }
@@ -170,11 +168,24 @@ fn kind_of<B: Binding>(binding: &B) -> Gvk {
     Gvk::parse(&resource.api_version, &resource.kind)
 }
 
-/// Which versions of which objects their authors have been told about.
+/// What authors have been told.
 #[derive(Default)]
-struct Told(HashMap<String, String>);
+struct Told {
+    /// Versions of objects by their uid.
+    versions: HashMap<String, String>,
+    notes: BTreeSet<Note>,
+}
 
 impl Told {
+    fn tell(&mut self, world: &World, events: &Source) {
+        self.tell_findings(world, events);
+        let notes: BTreeSet<Note> = world.interpreter.notes().into_iter().collect();
+        for note in notes.difference(&self.notes) {
+            tell_shadowed(world, events, note);
+        }
+        self.notes = notes;
+    }
+
     /// Says what is wrong with objects that are new or have changed. Admission refuses these where it runs.
     fn tell_findings(&mut self, world: &World, events: &Source) {
         let customizations = world.customizations.list();
@@ -201,7 +212,7 @@ impl Told {
                 }
             }
         }
-        self.0 = present;
+        self.versions = present;
     }
 
     fn is_news(&self, present: &mut HashMap<String, String>, object: &impl ResourceExt) -> bool {
@@ -209,7 +220,7 @@ impl Told {
             object.uid().unwrap_or_default(),
             object.resource_version().unwrap_or_default(),
         );
-        let is_news = self.0.get(&uid) != Some(&version);
+        let is_news = self.versions.get(&uid) != Some(&version);
         present.insert(uid, version);
         is_news
     }
@@ -225,26 +236,22 @@ fn customization_text(finding: &Finding) -> String {
     }
 }
 
-fn tell_shadowed(world: &World, events: &Source, notes: &[Note]) {
-    for note in notes {
-        let Note::Shadowed {
-            customization,
-            operation,
-            by,
-        } = note
-        else {
-            continue;
-        };
-        let key = crds::object::Key::cluster_scoped(customization);
-        if let Some(object) = world.customizations.get(&key) {
-            let text = format!(
-                "{operation}: the script is never run, because customization {by} has one for the same kind and comes first by name"
-            );
-            events.warning(
-                write::reference(&*object),
-                reasons::SHADOWED_CUSTOMIZATION,
-                text,
-            );
-        }
+fn tell_shadowed(world: &World, events: &Source, note: &Note) {
+    let Note::Shadowed {
+        customization,
+        operation,
+        by,
+    } = note
+    else {
+        // The findings say it, with what only the engine finds.
+        return;
+    };
+    let key = crds::object::Key::cluster_scoped(customization);
+    if let Some(object) = world.customizations.get(&key) {
+        let text = format!(
+            "{operation}: the script is never run, because customization {by} has one for the same kind and comes first by name"
+        );
+        let about = write::reference(&*object);
+        events.warning(about, reasons::SHADOWED_CUSTOMIZATION, text);
     }
 }

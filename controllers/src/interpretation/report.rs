@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crds::{conditions::interpretation, config::InterpreterOperation};
+use crds::{
+    conditions::{self, interpretation},
+    config::InterpreterOperation,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use runtime::ApiError;
 
@@ -44,6 +47,18 @@ pub(crate) async fn write<B: Bindings>(
     let Some(present) = B::store(world).get(&key) else {
         return Ok(());
     };
+    let is_told = |operation: &InterpreterOperation| {
+        let conditions = present
+            .status()
+            .map_or(&[][..], |status| &status.conditions);
+        conditions::find(conditions, interpretation::type_of(*operation)).is_some()
+    };
+    if outcomes
+        .iter()
+        .all(|(operation, error)| error.is_none() && !is_told(operation))
+    {
+        return Ok(());
+    }
     let mut reported = B::clone(&present);
     let now = Time(jiff::Timestamp::now());
     let generation = binding.meta().generation;
