@@ -196,18 +196,17 @@ async fn reflect(
 ) {
     let (kind, key) = (crds::object::kind(object), Key::of(object));
     let (events, rules) = (&context.events, &context.world.interpreter);
-    let identifier = manifests
-        .get(ordinal)
-        .map(|manifest| built::identifier(manifest, ordinal));
-    let before = status
-        .manifest_statuses
-        .iter()
-        .find(|entry| Some(&entry.identifier) == identifier.as_ref())
-        .cloned()
-        .unwrap_or_default();
+    let has_failed = |operation| {
+        let type_ = conditions::interpretation::type_of(operation);
+        conditions::find(&status.conditions, type_).is_some()
+    };
+    let (status_failed, health_failed) = (
+        has_failed(InterpreterOperation::InterpretStatus),
+        has_failed(InterpreterOperation::InterpretHealth),
+    );
     let reflected = match rules.reflect_status(object).await {
         Ok(reflected) => {
-            if before.status.is_none() && reflected.is_some() {
+            if status_failed {
                 let text = events::reflect_status_succeed(kind, &key);
                 events.recovery(
                     write::reference(work),
@@ -222,12 +221,12 @@ async fn reflect(
             let text = events::reflect_status_failed(kind, &key, &error);
             events.warning(write::reference(work), reasons::REFLECT_STATUS_FAILED, text);
             interpreted.status.push(error);
-            before.status
+            collected(status, manifests, ordinal)
         }
     };
     let health = match rules.health(object).await {
         Ok(Some(health)) => {
-            if before.health != Some(health) {
+            if health_failed {
                 let text = events::interpret_health_succeed(kind, &key, health);
                 events.recovery(
                     write::reference(work),
@@ -257,6 +256,14 @@ async fn reflect(
         reflected,
         health,
     );
+}
+
+/// The state that the status has of one object.
+fn collected(status: &WorkStatus, manifests: &[Value], ordinal: usize) -> Option<Value> {
+    let identifier = built::identifier(manifests.get(ordinal)?, ordinal);
+    let mut entries = status.manifest_statuses.iter();
+    let entry = entries.find(|entry| entry.identifier == identifier)?;
+    entry.status.clone()
 }
 
 /// Writes the status if it changed, now or, while the objects are on their way, when there is more to say at once.
