@@ -4,6 +4,7 @@ mod age;
 mod commands;
 mod connection;
 mod failure;
+mod interpret;
 pub mod join;
 pub mod local;
 
@@ -14,8 +15,8 @@ use scheduler::plugins::Registry;
 
 use crate::{
     commands::{
-        crds::CrdsArgs, join::JoinArgs, scheduler::SchedulerArgs, unjoin::UnjoinArgs,
-        version::VersionArgs,
+        crds::CrdsArgs, interpret::InterpretArgs, join::JoinArgs, scheduler::SchedulerArgs,
+        unjoin::UnjoinArgs, version::VersionArgs,
     },
     failure::Failure,
 };
@@ -71,6 +72,8 @@ enum Command<S: Args> {
     /// Take a cluster out of the fleet
     Unjoin(UnjoinArgs),
     Local(local::LocalArgs),
+    /// Try rules of the resource interpreter, without any cluster
+    Interpret(InterpretArgs),
     /// Look into the scheduler's decisions
     Scheduler(SchedulerArgs),
     /// Run the server roles
@@ -125,6 +128,7 @@ pub fn run_with_plugins<S: Args>(
         Command::Join(args) => block_on(commands::join::run(args, global)),
         Command::Unjoin(args) => block_on(commands::unjoin::run(args, global)),
         Command::Local(args) => block_on(commands::local::run(args, global)),
+        Command::Interpret(args) => commands::interpret::run(&args, global),
         Command::Scheduler(args) => commands::scheduler::run(args, plugins, global),
         // Servers bring their own runtime.
         Command::Serve(args) => serve(args).map_err(|error| Failure::new(format!("{error:#}"))),

@@ -21,6 +21,7 @@ pub mod estimators;
 pub mod eviction;
 pub mod execution;
 pub mod hpa_scale_target_marker;
+pub mod interpretation;
 pub mod namespace;
 mod own_writes;
 mod pace;

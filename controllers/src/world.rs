@@ -1,13 +1,11 @@
 //! What every reconciler of a process shares: one store per kind, the members, the recorder.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use crds::{
     apps::WorkloadRebalancer,
     cluster::Cluster,
+    config::{ResourceInterpreterCustomization, ResourceInterpreterWebhookConfiguration},
     keys,
     object::{Gvk, Key},
     policy::{
@@ -16,7 +14,6 @@ use crds::{
     },
     work::{Binding, ClusterResourceBinding, ObjectReference, ResourceBinding, Work},
 };
-use interpreter::Interpreter;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Client, Resource, ResourceExt,
@@ -37,7 +34,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{own_writes::OwnWrites, scheduling::group_values};
+use crate::{
+    interpretation::{Interpretation, kinds_in_use},
+    own_writes::OwnWrites,
+    scheduling::group_values,
+};
 
 /// Namespace with the credentials of members.
 pub const CREDENTIALS_NAMESPACE: &str = "karmada-cluster";
@@ -77,6 +78,8 @@ pub struct World {
     pub rebalancers: Arc<Store<WorkloadRebalancer>>,
     /// Secrets of [`CREDENTIALS_NAMESPACE`].
     pub credentials: Arc<Store<Secret>>,
+    pub customizations: Arc<Store<ResourceInterpreterCustomization>>,
+    pub webhook_configurations: Arc<Store<ResourceInterpreterWebhookConfiguration>>,
     /// Objects of every kind that may be propagated.
     pub templates: Arc<DynamicStores>,
     /// Templates by the permanent ids of the policies in their claim labels.
@@ -84,7 +87,8 @@ pub struct World {
     /// What the control plane's API server serves.
     pub mapper: Mapper,
     pub members: Members,
-    pub interpreter: Arc<Interpreter>,
+    /// What kinds mean, by every rule that is configured.
+    pub interpreter: Interpretation,
     pub recorder: Recorder,
     pub reconciles: Arc<Reconciles>,
     pub metrics: Shared,
@@ -158,13 +162,17 @@ impl World {
             works_by_namespace,
             rebalancers: Store::builder().build(),
             credentials: Store::builder().build(),
+            customizations: Store::builder().build(),
+            webhook_configurations: Store::builder().build(),
+            interpreter: Interpretation::new(
+                control_plane.clone(),
+                Arc::clone(&templates),
+                &metrics,
+            ),
             templates,
             templates_by_claim,
             mapper: Mapper::default(),
             members: Members::default(),
-            interpreter: Arc::new(Interpreter::native(Arc::new(SystemClock {
-                started: Instant::now(),
-            }))),
             recorder: Recorder::start(control_plane.clone()),
             reconciles,
             metrics,
@@ -190,6 +198,8 @@ impl World {
         self.watch(&self.cluster_bindings);
         self.watch(&self.works);
         self.watch(&self.rebalancers);
+        self.watch(&self.customizations);
+        self.watch(&self.webhook_configurations);
         let of_members = Selection {
             fields: Some(format!("metadata.namespace={CREDENTIALS_NAMESPACE}")),
             ..Selection::default()
@@ -206,6 +216,18 @@ impl World {
             self.works.synced(),
             self.rebalancers.synced(),
             self.credentials.synced(),
+            self.customizations.synced(),
+            self.webhook_configurations.synced(),
+        );
+        self.load_interpreter();
+    }
+
+    /// Brings the interpreter up to date with its configuration.
+    pub(crate) fn load_interpreter(&self) {
+        self.interpreter.load(
+            &self.customizations.list(),
+            &self.webhook_configurations.list(),
+            || kinds_in_use(self),
         );
     }
 
@@ -358,22 +380,6 @@ pub fn to_value(object: &DynamicObject) -> Value {
         );
     }
     value
-}
-
-/// The clocks of the process, for rules that stamp times and scripts that have a deadline.
-#[derive(Debug)]
-struct SystemClock {
-    started: Instant,
-}
-
-impl interpreter::Clock for SystemClock {
-    fn unix_seconds(&self) -> i64 {
-        jiff::Timestamp::now().as_second()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.started.elapsed()
-    }
 }
 
 /// A store of the right kind for each of the two kinds of binding.

@@ -203,6 +203,73 @@ pub mod work {
     pub const SUSPEND_DISPATCHING_MESSAGE: &str = "Work dispatching is in a suspended state.";
 }
 
+/// Conditions of bindings and Works about interpretation, of our own: one type for each operation, present while the operation
+/// fails.
+pub mod interpretation {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+    use super::{condition, remove_condition, set_condition, status};
+    use crate::config::InterpreterOperation;
+    use crate::reasons;
+
+    /// The condition's type: the operation under our prefix.
+    pub const fn type_of(operation: InterpreterOperation) -> &'static str {
+        match operation {
+            InterpreterOperation::Retain => "navarch.dev/Retain",
+            InterpreterOperation::InterpretReplica => "navarch.dev/InterpretReplica",
+            InterpreterOperation::InterpretComponent => "navarch.dev/InterpretComponent",
+            InterpreterOperation::ReviseReplica => "navarch.dev/ReviseReplica",
+            InterpreterOperation::InterpretStatus => "navarch.dev/InterpretStatus",
+            InterpreterOperation::AggregateStatus => "navarch.dev/AggregateStatus",
+            InterpreterOperation::InterpretHealth => "navarch.dev/InterpretHealth",
+            InterpreterOperation::InterpretDependency => "navarch.dev/InterpretDependency",
+            InterpreterOperation::Prune => "navarch.dev/Prune",
+        }
+    }
+
+    /// The reason of the condition, which is the reason of the operation's event where it has one.
+    pub const fn reason_of(operation: InterpreterOperation) -> &'static str {
+        match operation {
+            InterpreterOperation::Retain => "RetainFailed",
+            InterpreterOperation::InterpretReplica => reasons::GET_REPLICAS_FAILED,
+            InterpreterOperation::InterpretComponent => reasons::GET_COMPONENTS_FAILED,
+            InterpreterOperation::ReviseReplica => "ReviseReplicaFailed",
+            InterpreterOperation::InterpretStatus => reasons::REFLECT_STATUS_FAILED,
+            InterpreterOperation::AggregateStatus => reasons::AGGREGATE_STATUS_FAILED,
+            InterpreterOperation::InterpretHealth => reasons::INTERPRET_HEALTH_FAILED,
+            InterpreterOperation::InterpretDependency => reasons::GET_DEPENDENCIES_FAILED,
+            InterpreterOperation::Prune => "PruneFailed",
+        }
+    }
+
+    /// Sets the condition of an operation that failed, or removes that of one that did not. Returns whether the list changed.
+    pub fn put(
+        list: &mut Vec<Condition>,
+        operation: InterpreterOperation,
+        error: Option<&str>,
+        generation: Option<i64>,
+        now: &Time,
+    ) -> bool {
+        let type_ = type_of(operation);
+        let Some(error) = error else {
+            return remove_condition(list, type_);
+        };
+        let end = error.floor_char_boundary(MAX_MESSAGE);
+        let failed = condition(type_, status::FALSE, reason_of(operation), &error[..end]);
+        set_condition(
+            list,
+            Condition {
+                observed_generation: generation,
+                ..failed
+            },
+            now,
+        )
+    }
+
+    /// Bytes of an error that a condition repeats.
+    const MAX_MESSAGE: usize = 4096;
+}
+
 /// Conditions of MultiClusterServices.
 pub mod multi_cluster_service {
     /// The Service has reached all its clusters.

@@ -96,6 +96,15 @@ pub const SYNC_SCHEDULE_RESULT_TO_DEPENDENCIES_FAILED: &str =
 /// Warning: the bindings that need this one want different things.
 pub const DEPENDENCY_POLICY_CONFLICT: &str = "DependencyPolicyConflict";
 
+// Events of configurations of the interpreter, of our own.
+
+/// Warning: a script or the target of the customization cannot work.
+pub const INVALID_CUSTOMIZATION: &str = "InvalidCustomization";
+/// Warning: another customization for the kind comes first, so that a script is never run.
+pub const SHADOWED_CUSTOMIZATION: &str = "ShadowedCustomization";
+/// Warning: a webhook of the configuration cannot be called.
+pub const INVALID_WEBHOOK_CONFIGURATION: &str = "InvalidWebhookConfiguration";
+
 // Events of FederatedResourceQuotas, besides those of bindings for Works and status.
 
 /// Normal: the use of the quota was summed up.

@@ -43,7 +43,13 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("overridepolicies", "policy.karmada.io") => ("v1alpha1", "OverridePolicy", true),
         ("workloadrebalancers", "apps.karmada.io") => ("v1alpha1", "WorkloadRebalancer", false),
         ("propagationpolicies", "policy.karmada.io") => ("v1alpha1", "PropagationPolicy", true),
+        ("gadgets", "e2e.example.com") => ("v1", "Gadget", true),
+        ("gauges", "e2e.example.com") => ("v1", "Gauge", true),
+        ("gizmos", "e2e.example.com") => ("v1", "Gizmo", true),
+        ("gyros", "e2e.example.com") => ("v1", "Gyro", true),
         ("widgets", "e2e.example.com") => ("v1", "Widget", true),
+        ("subnets", "kubeovn.io") => ("v1", "Subnet", false),
+        ("virtualmachines", "kubevirt.io") => ("v1", "VirtualMachine", true),
         _ => panic!("add {name} to e2e/stage/kinds.rs"),
     };
     let api_version = if group.is_empty() {

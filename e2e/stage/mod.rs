@@ -318,7 +318,14 @@ impl Scene {
 
     /// Waits until an event with this reason, about an object of this name, contains the text.
     pub async fn until_event(&self, about: &str, reason: &str, contains: &str) {
-        wait::until_event(self, about, reason, contains).await;
+        let namespace = self.namespace.clone();
+        self.until_event_in(&namespace, about, reason, contains)
+            .await;
+    }
+
+    /// The same for an object in another namespace; events of cluster-scoped objects are in `default`.
+    pub async fn until_event_in(&self, namespace: &str, about: &str, reason: &str, contains: &str) {
+        wait::until_event(self, namespace, about, reason, contains).await;
     }
 }
 

@@ -77,8 +77,15 @@ pub(super) async fn until_gone(scene: &Scene, cluster: &str, kind: &str, name: &
     }
 }
 
-pub(super) async fn until_event(scene: &Scene, about: &str, reason: &str, contains: &str) {
-    let api = scene.api("control", "events").await;
+pub(super) async fn until_event(
+    scene: &Scene,
+    namespace: &str,
+    about: &str,
+    reason: &str,
+    contains: &str,
+) {
+    let (events, _) = resource("events");
+    let api = scene.api_of("control", &events, Some(namespace)).await;
     let events = watcher(api, watcher::Config::default()).applied_objects();
     pin_mut!(events);
     let mut seen = Vec::new();

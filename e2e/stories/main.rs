@@ -24,6 +24,7 @@ mod execution;
 mod explain;
 mod failover;
 mod hpa;
+mod interpreter;
 mod lazy;
 mod lifecycle;
 mod matching;

@@ -214,6 +214,21 @@ impl Context<'_> {
     }
 }
 
+/// One answer, for whoever measures.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    pub target: Target<'a>,
+    pub operation: InterpreterOperation,
+    pub layer: LayerName,
+    pub took: Duration,
+    pub failed: bool,
+}
+
+/// Hears of every answer that a layer gives. It is called on the caller's thread and has to be quick.
+pub trait Observer: Send + Sync {
+    fn answered(&self, answered: Answered<'_>);
+}
+
 /// One of the layers: an ordered source of hooks.
 pub trait Layer: Send + Sync {
     fn name(&self) -> LayerName;

@@ -29,6 +29,7 @@
 //! # Ok::<(), interpreter::Error>(())
 //! ```
 
+pub mod cases;
 pub mod check;
 mod customization;
 mod error;
@@ -51,8 +52,9 @@ pub use customization::{Customizations, Note};
 pub use error::{Cause, Error};
 pub use interpreter::Interpreter;
 pub use layer::{
-    Answer, Clock, Context, Layer, LayerName, Options, Question, StoppedClock, Target,
+    Answer, Answered, Clock, Context, Layer, LayerName, Observer, Options, Question, StoppedClock,
+    Target,
 };
-pub use lua::{Limits, Runtime, Script, ScriptError};
+pub use lua::{Limits, PoolUse, Runtime, Script, ScriptError};
 pub use schema::Mismatch;
 pub use third_party::{THIRD_PARTY_KINDS, third_party};

@@ -81,11 +81,32 @@ impl Webhooks {
             .iter()
             .find(|webhook| webhook.rules.iter().any(covers))
     }
+
+    /// Whether some operation on this kind is asked elsewhere, or otherwise, than with `previous`.
+    pub fn differ_for(&self, previous: &Self, target: Target<'_>) -> bool {
+        InterpreterOperation::ALL.into_iter().any(|operation| {
+            let (new, old) = (
+                self.matching(target, operation),
+                previous.matching(target, operation),
+            );
+            match (new, old) {
+                (Some(new), Some(old)) => {
+                    (&new.id, &new.client, &new.versions) != (&old.id, &old.client, &old.versions)
+                }
+                (None, None) => false,
+                _ => true,
+            }
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.webhooks.is_empty()
+    }
 }
 
 /// What tells one question from another: the answer to it is looked up by this.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+pub(crate) struct Key {
     operation: &'static str,
     api_version: String,
     kind: String,
@@ -95,7 +116,7 @@ struct Key {
 }
 
 impl Key {
-    fn of(question: &Question<'_>) -> Self {
+    pub(crate) fn of(question: &Question<'_>) -> Self {
         let asked = question.object();
         Self {
             operation: question.operation().as_str(),

@@ -1,11 +1,13 @@
 //! Laws that hold for any input: nothing panics, answers depend on the input alone, and what parses compiles.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use crds::config::ResourceInterpreterCustomization;
 use crds::work::AggregatedStatusItem;
 use interpreter::{
-    Interpreter, Limits, Options, Question, Runtime, Script, StoppedClock, THIRD_PARTY_KINDS,
-    prune, third_party,
+    Customizations, Interpreter, Limits, Options, Question, Runtime, Script, StoppedClock,
+    THIRD_PARTY_KINDS, prune, third_party,
 };
 use navarch_interpreter as interpreter;
 use proptest::prelude::*;
@@ -279,9 +281,125 @@ proptest! {
     }
 
     #[test]
+    fn objects_pass_through_scripts_as_they_are(
+        object in any_object(&[("example.com/v1", "Thing")]),
+        compat: bool,
+    ) {
+        let expected = if compat { guessed(&object) } else { without_nulls(&object) };
+        let passed = passing_on(compat).revise_replica(object, 1);
+        prop_assert_eq!(passed.map(|it| without_nulls(&it)), Ok(expected));
+    }
+
+    #[test]
     fn any_text_is_parsed_or_refused(source in "\\PC*") {
         let _ = Script::parse(&source);
     }
+}
+
+/// A script that returns the object that it is given.
+fn passing_on(compat: bool) -> Interpreter {
+    static RULES: OnceLock<Arc<Customizations>> = OnceLock::new();
+    let rules = RULES.get_or_init(|| {
+        let script = "function ReviseReplica(obj, replica) return obj end";
+        let customization: ResourceInterpreterCustomization = serde_json::from_value(json!({
+            "metadata": {"name": "pass-on"},
+            "spec": {
+                "target": {"apiVersion": "example.com/v1", "kind": "Thing"},
+                "customizations": {"replicaRevision": {"luaScript": script}},
+            },
+        }))
+        .expect("the kind's shape");
+        let runtime = Runtime::new(Limits::default());
+        Arc::new(Customizations::new([&customization], &runtime, None))
+    });
+    let layer = Arc::clone(rules);
+    Interpreter::native(Arc::new(StoppedClock(0)))
+        .with_layer(layer)
+        .with_options(Options {
+            compat,
+            ..Options::default()
+        })
+}
+
+/// The value as scripts see it: nulls vanish, and every number is a float.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .filter(|value| !value.is_null())
+            .map(without_nulls)
+            .collect(),
+        Value::Number(number) => json!(number.as_f64()),
+        other => other.clone(),
+    }
+}
+
+/// The value as the reference guesses it back: it cannot tell an empty list from an empty object, and looks both up by their path
+/// in the object as it was; what was neither there is dropped.
+fn guessed(object: &Value) -> Value {
+    let (mut objects, mut lists) = (BTreeSet::new(), BTreeSet::new());
+    empties(object, &mut Vec::new(), &mut objects, &mut lists);
+    guess(&without_nulls(object), &mut Vec::new(), &objects, &lists).unwrap_or_default()
+}
+
+type Paths = BTreeSet<Vec<String>>;
+
+fn empties(value: &Value, path: &mut Vec<String>, objects: &mut Paths, lists: &mut Paths) {
+    match value {
+        Value::Object(map) if map.is_empty() => {
+            objects.insert(path.clone());
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                path.push(key.clone());
+                empties(value, path, objects, lists);
+                path.pop();
+            }
+        }
+        Value::Array(items) if items.is_empty() => {
+            lists.insert(path.clone());
+        }
+        Value::Array(items) => {
+            for value in items {
+                empties(value, path, objects, lists);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn guess(value: &Value, path: &mut Vec<String>, objects: &Paths, lists: &Paths) -> Option<Value> {
+    let is_empty = match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => return Some(value.clone()),
+    };
+    if is_empty {
+        if objects.contains(path) {
+            return Some(json!({}));
+        }
+        return lists.contains(path).then(|| json!([]));
+    }
+    if let Value::Array(items) = value {
+        let kept = items
+            .iter()
+            .filter_map(|it| guess(it, path, objects, lists));
+        return Some(kept.collect());
+    }
+    let mut kept = Map::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        path.push(key.clone());
+        if let Some(value) = guess(value, path, objects, lists) {
+            kept.insert(key.clone(), value);
+        }
+        path.pop();
+    }
+    Some(Value::Object(kept))
 }
 
 const TOKENS: &[&str] = &[

@@ -1,4 +1,6 @@
-//! Runs a reconcile function over the keys of a queue, on many workers.
+//! Runs a reconcile function over the keys of a queue, so many at a time.
+//!
+//! A pass that waits for somebody else than an API server steps [`aside`]: its place goes to another key meanwhile.
 
 use std::{
     future::Future,
@@ -9,6 +11,8 @@ use std::{
 };
 
 use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
@@ -68,17 +72,26 @@ where
     {
         let this = Arc::new(self);
         let reconcile = Arc::new(reconcile);
-        let workers = TaskTracker::new();
-        for _ in 0..this.workers.max(1) {
-            let (this, reconcile, stop) = (Arc::clone(&this), Arc::clone(&reconcile), stop.clone());
-            workers.spawn(async move {
-                while let Some(key) = this.queue.take(&stop).await {
-                    this.pass(&key, &*reconcile).await;
-                }
+        let places = Arc::new(Semaphore::new(this.workers.max(1)));
+        let asides = Arc::new(Semaphore::new(MAX_ASIDE));
+        let passes = TaskTracker::new();
+        while let Some(place) = acquire(&places, &stop).await
+            && let Some(key) = this.queue.take(&stop).await
+        {
+            let (this, reconcile) = (Arc::clone(&this), Arc::clone(&reconcile));
+            let slot = Arc::new(Slot {
+                places: Arc::clone(&places),
+                asides: Arc::clone(&asides),
+                held: Mutex::new(Held {
+                    place: Some(place),
+                    aside: None,
+                    away: 0,
+                }),
             });
+            passes.spawn(SLOT.scope(slot, async move { this.pass(&key, &*reconcile).await }));
         }
-        workers.close();
-        workers.wait().await;
+        passes.close();
+        passes.wait().await;
     }
 
     async fn pass<F, Fut, E>(&self, key: &K, reconcile: &F)
@@ -148,6 +161,90 @@ where
             }
         };
         self.metrics.observe(self.name, result, started.elapsed());
+    }
+}
+
+/// Passes of one reconciler that may be aside at a time; further ones keep their places. Bounds what they hold in memory.
+const MAX_ASIDE: usize = 512;
+
+tokio::task_local! {
+    static SLOT: Arc<Slot>;
+}
+
+/// The place of one pass among those that are worked on.
+struct Slot {
+    places: Arc<Semaphore>,
+    asides: Arc<Semaphore>,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    place: Option<OwnedSemaphorePermit>,
+    aside: Option<OwnedSemaphorePermit>,
+    /// Futures of the pass that are aside; side by side they may be several.
+    away: usize,
+}
+
+async fn acquire(
+    places: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        // Nobody closes the semaphore.
+        place = Arc::clone(places).acquire_owned() => place.ok(),
+    }
+}
+
+/// Waits for something slow that says nothing about other keys, such as a webhook, without holding a worker.
+///
+/// Outside of a pass it just waits.
+pub async fn aside<T>(work: impl Future<Output = T>) -> T {
+    let Ok(slot) = SLOT.try_with(Arc::clone) else {
+        return work.await;
+    };
+    let away = Away::leave(slot);
+    let outcome = work.await;
+    away.come_back().await;
+    outcome
+}
+
+/// A future that is aside; dropping it counts as coming back without a place.
+struct Away(Arc<Slot>);
+
+impl Away {
+    fn leave(slot: Arc<Slot>) -> Self {
+        {
+            let mut held = slot.held.lock();
+            held.away += 1;
+            if held.place.is_some()
+                && let Ok(aside) = Arc::clone(&slot.asides).try_acquire_owned()
+            {
+                held.aside = Some(aside);
+                held.place = None;
+            }
+        }
+        Self(slot)
+    }
+
+    async fn come_back(self) {
+        let needs_place = {
+            let held = self.0.held.lock();
+            held.away == 1 && held.place.is_none()
+        };
+        if needs_place {
+            // Nobody closes the semaphore.
+            let place = Arc::clone(&self.0.places).acquire_owned().await.ok();
+            let mut held = self.0.held.lock();
+            held.place = place;
+            held.aside = None;
+        }
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        self.0.held.lock().away -= 1;
     }
 }
 
@@ -238,5 +335,47 @@ mod tests {
         stop.cancel();
         running.await.unwrap();
         assert_eq!(passes.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_is_aside_holds_up_nobody() {
+        let queue = Queue::new();
+        let stop = CancellationToken::new();
+        let begun = tokio::time::Instant::now();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&log);
+        let reconcile = move |key: &'static str| {
+            let sink = Arc::clone(&sink);
+            async move {
+                let slow = || aside(tokio::time::sleep(Duration::from_secs(10)));
+                if key.starts_with("slow") {
+                    futures::future::join(slow(), slow()).await;
+                } else {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                sink.lock().push((key, begun.elapsed().as_secs()));
+                Ok::<_, Failed>(Action::AwaitChange)
+            }
+        };
+        for key in ["slow1", "slow2", "slow3", "a", "b", "c"] {
+            queue.add(key);
+        }
+        let running = tokio::spawn(controller(&queue).run(reconcile, stop.clone()));
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        stop.cancel();
+        running.await.unwrap();
+        let mut log = log.lock().clone();
+        log.sort_unstable_by_key(|(key, at)| (*at, *key));
+        assert_eq!(
+            log,
+            [
+                ("a", 1),
+                ("b", 1),
+                ("c", 2),
+                ("slow1", 10),
+                ("slow2", 10),
+                ("slow3", 10)
+            ]
+        );
     }
 }

@@ -22,7 +22,7 @@ pub mod reduced;
 pub mod store;
 pub mod watch;
 
-pub use controller::{Action, Controller};
+pub use controller::{Action, Controller, aside};
 pub use error::ApiError;
 pub use queue::Queue;
 pub use store::{Change, Store};

@@ -35,6 +35,7 @@ mod context;
 mod error;
 mod folder;
 mod go_build;
+pub mod https;
 mod kubeconfig;
 mod kwok;
 mod pki;

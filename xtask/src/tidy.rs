@@ -31,7 +31,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("testbed", &["crds"]),
     ("bench", &["crds", "testbed"]),
-    ("cli", &["crds", "runtime", "scheduler", "testbed"]),
+    (
+        "cli",
+        &[
+            "crds",
+            "interpreter",
+            "runtime",
+            "scheduler",
+            "testbed",
+            "trace",
+        ],
+    ),
     (
         "navarch",
         &[

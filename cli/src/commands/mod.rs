@@ -1,6 +1,7 @@
 //! One file per command: its flags, and what it does with them.
 
 pub(crate) mod crds;
+pub(crate) mod interpret;
 pub(crate) mod join;
 pub(crate) mod local;
 pub(crate) mod scheduler;

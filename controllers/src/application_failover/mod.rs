@@ -143,7 +143,7 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     if binding.meta().deletion_timestamp.is_some() {
         return Ok(Action::AwaitChange);
     }
-    let decision = decide(context, &*binding);
+    let decision = decide(context, &*binding).await;
     report_failures(context, &*binding, &decision.failures);
     let latest = apply(context, &binding, &decision).await?;
     show(context, &*latest, &decision).await?;
@@ -159,12 +159,12 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     Ok(waits.min().map_or(Action::AwaitChange, Action::Requeue))
 }
 
-fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
+async fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
     let resource = &binding.spec().resource;
-    let has_health_rule = context.world.interpreter.hook_enabled(
-        Target::new(&resource.api_version, &resource.kind),
-        InterpreterOperation::InterpretHealth,
-    );
+    let target = Target::new(&resource.api_version, &resource.kind);
+    let operation = InterpreterOperation::InterpretHealth;
+    let has_health_rule = context.world.interpreter.hook_enabled(target, operation);
+    let has_health_rule = has_health_rule.await;
     if !failover::concerns(binding, has_health_rule) {
         return Decision::default();
     }

@@ -58,6 +58,8 @@ pub enum Error {
         binding: Key,
         source: render::CompletionsError,
     },
+    #[error("patch status of binding {binding}")]
+    PatchStatus { binding: Key, source: ApiError },
     #[error("sync works of binding {binding}: {message}")]
     Works {
         binding: Key,
@@ -75,6 +77,7 @@ impl ReconcileError for Error {
             Self::Release { .. } => "ReleaseFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
             Self::Completions { .. } => "CompletionsFailed",
+            Self::PatchStatus { .. } => "PatchStatusFailed",
             Self::Works { .. } => "SyncWorkFailed",
         }
     }

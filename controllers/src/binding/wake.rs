@@ -7,7 +7,10 @@ use kube::ResourceExt;
 use propagation::{matching::Subject, overrides, render::is_answered};
 use runtime::{Change, Queue, queue::Priority};
 
-use crate::world::{Bindings, World, binding_of, template_of};
+use crate::{
+    interpretation::bindings_of,
+    world::{Bindings, World, binding_of, template_of},
+};
 
 /// How long a change that concerns the scheduler waits for its answer.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -76,6 +79,14 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
             }
         });
     }
+
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.interpreter.on_change(move |kinds| {
+        let Some(world) = weak.upgrade() else { return };
+        for key in bindings_of::<B>(&world, kinds) {
+            to.add_with(key, Priority::Low);
+        }
+    });
 
     // Overrides select clusters by labels and fields, and a binding may name a cluster before it exists.
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));

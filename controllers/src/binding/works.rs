@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use crds::{
     cluster::Cluster,
+    config::InterpreterOperation,
     object::Key,
     policy::{ClusterOverridePolicy, OverridePolicy},
     reasons,
     work::{Binding, Work},
 };
 use futures::future::join_all;
+use interpreter::LayerName;
 use kube::Api;
 use propagation::{
     events, overrides,
@@ -21,6 +23,7 @@ use trace::NoTrace;
 
 use super::{Context, Error};
 use crate::{
+    interpretation::report,
     world::{Bindings, World},
     write,
 };
@@ -53,10 +56,27 @@ enum Failure {
 impl Failure {
     fn is_terminal(&self) -> bool {
         match self {
+            // A webhook may answer the next time, and a script may have missed its deadline on a busy machine.
+            Self::Render {
+                source: RenderError::Revise(error),
+                ..
+            } => error.layer == LayerName::Native,
             Self::NoCluster(_) | Self::Render { .. } | Self::Refused { .. } => true,
             Self::Upsert { source, .. } => source.is_terminal(),
             Self::Write { .. } => false,
         }
+    }
+
+    /// What kept the replicas from being set.
+    fn unrevised(&self) -> Option<String> {
+        let revise = matches!(
+            self,
+            Self::Render {
+                source: RenderError::Revise(_),
+                ..
+            }
+        );
+        revise.then(|| self.to_string())
     }
 
     fn is_conflict(&self) -> bool {
@@ -120,11 +140,26 @@ pub(super) async fn sync<B: Bindings>(
     let found = Overrides::of(world, binding.spec().resource.namespace.as_deref());
     let (cluster_overrides, namespaced) = (found.cluster_policies(), found.policies());
 
-    let outcomes = join_all(plan.targets.iter().map(|target| {
-        let draft = draft(context, &plan, target, &cluster_overrides, &namespaced);
-        async move { upsert(world, &target.cluster, draft?).await }
+    let (plan, overrides) = (&plan, (&cluster_overrides[..], &namespaced[..]));
+    let outcomes = join_all(plan.targets.iter().map(|target| async move {
+        let draft = draft(context, plan, target, overrides).await?;
+        upsert(world, &target.cluster, draft).await
     }))
     .await;
+
+    let unrevised: Vec<String> = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().err()?.unrevised())
+        .collect();
+    let unrevised =
+        (!unrevised.is_empty()).then(|| propagation::execution::conditions::joined(&unrevised));
+    let operation = InterpreterOperation::ReviseReplica;
+    report::write(world, binding, &report::outcome(operation, unrevised))
+        .await
+        .map_err(|source| Error::PatchStatus {
+            binding: key.clone(),
+            source,
+        })?;
 
     let mut written = false;
     let mut failures = Vec::new();
@@ -149,24 +184,33 @@ pub(super) async fn sync<B: Bindings>(
     })
 }
 
-fn draft<B: Bindings>(
+async fn draft<B: Bindings>(
     context: &Context,
     plan: &Plan<'_, B>,
     target: &Target,
-    cluster_overrides: &[overrides::Policy<'_>],
-    namespaced: &[overrides::Policy<'_>],
+    (cluster_overrides, namespaced): (&[overrides::Policy<'_>], &[overrides::Policy<'_>]),
 ) -> Result<Draft, Failure> {
     let world = &context.world;
     let cluster: Arc<Cluster> = world
         .clusters
         .get(&Key::cluster_scoped(&target.cluster))
         .ok_or_else(|| Failure::NoCluster(target.cluster.clone()))?;
+    let revised = target
+        .replicas
+        .filter(|_| plan.binding.spec().is_workload());
+    let interpreter = match revised {
+        Some(replicas) => {
+            let revising = world.interpreter.revising(plan.template, replicas.into());
+            revising.await
+        }
+        None => world.interpreter.current().await,
+    };
     let place = Place {
         target,
         cluster: &cluster,
         cluster_overrides,
         overrides: namespaced,
-        interpreter: &world.interpreter,
+        interpreter: &interpreter,
     };
     render::render(plan, place, &mut NoTrace).map_err(|source| {
         if let Some(error) = source.override_error() {

@@ -6,12 +6,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{object::Key, reasons, work::Binding};
+use crds::{config::InterpreterOperation, object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
+use interpreter::LayerName;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use propagation::{
-    diff,
+    diff, events,
     pace::{self, Pace},
     status,
 };
@@ -23,6 +24,7 @@ use serde_json::json;
 use trace::NoTrace;
 
 use crate::{
+    interpretation::{bindings_of, report},
     pace::Pacer,
     world::{Bindings, World, binding_of, dynamic_api, template_of, to_value},
     write,
@@ -63,7 +65,8 @@ impl ReconcileError for Error {
     }
 
     fn is_terminal(&self) -> bool {
-        matches!(self, Self::Interpret { .. })
+        // A webhook may answer the next time, and a script may have missed its deadline on a busy machine.
+        matches!(self, Self::Interpret { source, .. } if source.layer == LayerName::Native)
     }
 
     fn is_conflict(&self) -> bool {
@@ -131,6 +134,13 @@ fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
         };
         if concerns && let Some(key) = binding_of::<B>(change.object()) {
             to.add_after(key, GATHER);
+        }
+    });
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.interpreter.on_change(move |kinds| {
+        let Some(world) = weak.upgrade() else { return };
+        for key in bindings_of::<B>(&world, kinds) {
+            to.add_with(key, Priority::Low);
         }
     });
 }
@@ -229,17 +239,26 @@ async fn report_to_template<B: Bindings>(context: &Context, binding: &B) -> Resu
     let aggregated = world
         .interpreter
         .aggregate_status(value.clone(), items)
-        .map_err(|source| {
-            context.events.warning(
-                write::template_reference(resource),
-                reasons::AGGREGATE_STATUS_FAILED,
-                source.to_string(),
-            );
-            Error::Interpret {
-                binding: key.clone(),
-                source,
-            }
+        .await;
+    let error = aggregated.as_ref().err().map(ToString::to_string);
+    if let Some(error) = &error {
+        context.events.warning(
+            write::template_reference(resource),
+            reasons::AGGREGATE_STATUS_FAILED,
+            error.clone(),
+        );
+    }
+    let outcome = report::outcome(InterpreterOperation::AggregateStatus, error);
+    report::write(world, binding, &outcome)
+        .await
+        .map_err(|source| Error::PatchBinding {
+            binding: key.clone(),
+            source,
         })?;
+    let aggregated = aggregated.map_err(|source| Error::Interpret {
+        binding: key.clone(),
+        source,
+    })?;
     let Some(status) = aggregated
         .as_ref()
         .and_then(|aggregated| status::template_status(&value, aggregated))
@@ -271,5 +290,10 @@ async fn report_to_template<B: Bindings>(context: &Context, binding: &B) -> Resu
     if let Some(store) = world.templates.store(&gvk) {
         store.observe_reply(reply);
     }
+    context.events.recovery(
+        write::template_reference(resource),
+        reasons::AGGREGATE_STATUS_SUCCEED,
+        events::AGGREGATE_TEMPLATE_STATUS_SUCCEED,
+    );
     Ok(())
 }

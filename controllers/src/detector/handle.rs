@@ -38,6 +38,12 @@ impl Handle {
         self.enqueue(key, priority);
     }
 
+    /// Has a template looked at because the rules for its kind changed, which no user's change of the template is.
+    pub(super) fn enqueue_unprompted(&self, key: TemplateKey) {
+        self.0.lazy.lock().insert(key.clone());
+        self.enqueue(key, Priority::Low);
+    }
+
     /// Templates without a policy that this policy's selectors may match; labels are still to be looked at.
     pub fn waiting_for(&self, policy: &Policy<'_>) -> Vec<TemplateKey> {
         let candidates = self.0.waiting.lock().candidates(policy);

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use crds::{
+    config::InterpreterOperation,
     object,
     policy::{ClusterPropagationPolicy, PropagationPolicy},
     reasons,
@@ -11,7 +12,7 @@ use crds::{
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{ResourceExt, api::DynamicObject};
 use propagation::{
-    binding::Inputs,
+    binding::{Inputs, Interpretation},
     events as texts,
     matching::{
         ClaimState, Decision, Input, Level, Policy, PolicyKind, Subject, claim_patch, decide,
@@ -31,6 +32,7 @@ use super::{
     wake::TERMINATING_BINDING,
 };
 use crate::{
+    interpretation::report::{self, Outcomes},
     world::{Bindings, World, to_value},
     write,
 };
@@ -356,11 +358,18 @@ impl Pass<'_> {
         if deferral.defers {
             return Ok(Bound::Deferred);
         }
-        if existing.is_some_and(|binding| binding.meta().deletion_timestamp.is_some()) {
+        if existing
+            .as_ref()
+            .is_some_and(|binding| binding.meta().deletion_timestamp.is_some())
+        {
             return Ok(Bound::BindingGoes);
         }
 
-        let interpretation = upsert::interpret(world, options.gates, self.key, &value)?;
+        let interpreted = upsert::interpret(world, options.gates, self.key, &value).await;
+        if let Some(existing) = &existing {
+            self.report(existing.as_ref(), &interpreted).await?;
+        }
+        let interpretation = interpreted?;
         let interpreted = if !interpretation.components.is_empty() {
             Some((
                 reasons::GET_COMPONENTS_SUCCEED,
@@ -387,6 +396,31 @@ impl Pass<'_> {
         let mut written = upsert::upsert::<B>(world, self.key, inputs).await?;
         written.interpreted = interpreted.filter(|_| written.replicas_changed);
         Ok(Bound::Written(written))
+    }
+}
+
+impl Pass<'_> {
+    /// Says on a binding that is there already how its template was interpreted.
+    async fn report<B: Bindings>(
+        &self,
+        binding: &B,
+        interpreted: &Result<Interpretation, Error>,
+    ) -> Result<(), Error> {
+        let (components, replicas) = match interpreted {
+            Ok(_) => (None, None),
+            Err(Error::Components { source, .. }) => (Some(source.to_string()), None),
+            Err(Error::Replicas { source, .. }) => (None, Some(source.to_string())),
+            Err(_) => return Ok(()),
+        };
+        let outcomes = Outcomes::from([
+            (InterpreterOperation::InterpretComponent, components),
+            (InterpreterOperation::InterpretReplica, replicas),
+        ]);
+        let written = report::write(&self.context.world, binding, &outcomes).await;
+        written.map_err(|source| Error::WriteBinding {
+            binding: binding_key(self.key).to_string(),
+            source,
+        })
     }
 }
 

@@ -43,21 +43,21 @@ impl Written {
 }
 
 /// What the interpreter says about a template.
-pub(super) fn interpret(
+pub(super) async fn interpret(
     world: &World,
     gates: Gates,
     key: &TemplateKey,
     template: &Value,
 ) -> Result<Interpretation, Error> {
     if gates.multiple_pod_templates {
-        let components =
-            world
-                .interpreter
-                .components(template)
-                .map_err(|source| Error::Components {
-                    template: key.to_string(),
-                    source: Box::new(source),
-                })?;
+        let components = world
+            .interpreter
+            .components(template)
+            .await
+            .map_err(|source| Error::Components {
+                template: key.to_string(),
+                source: Box::new(source),
+            })?;
         if let Some(components) = components {
             return Ok(Interpretation {
                 components,
@@ -68,6 +68,7 @@ pub(super) fn interpret(
     let answer = world
         .interpreter
         .replicas(template)
+        .await
         .map_err(|source| Error::Replicas {
             template: key.to_string(),
             source: Box::new(source),

@@ -43,6 +43,19 @@ pub(super) fn subscribe<B1: Bindings, B2: Bindings>(
     });
     bindings::<B1>(world, handle);
     bindings::<B2>(world, handle);
+    let (handle, weak) = (handle.clone(), Arc::downgrade(world));
+    world.interpreter.on_change(move |kinds| {
+        let Some(world) = weak.upgrade() else { return };
+        for gvk in kinds {
+            let Some(store) = world.templates.store(gvk) else {
+                continue;
+            };
+            for key in store.keys() {
+                let gvk = gvk.clone();
+                handle.enqueue_unprompted(TemplateKey { gvk, key });
+            }
+        }
+    });
 }
 
 fn template_changed(handle: &Handle, gvk: &Gvk, change: &Change<'_, DynamicObject>) {

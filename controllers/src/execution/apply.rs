@@ -1,6 +1,7 @@
 //! Brings the member objects of a Work to what its manifests say.
 
 use crds::{cluster::Cluster, object::Key, reasons, work::Work};
+use interpreter::Target;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DynamicObject, PostParams};
 use propagation::{
@@ -16,7 +17,7 @@ use super::{
     Context, Error, MemberRef, is_applied,
     metrics::Request,
     observe::{ObserveError, Place, place},
-    status,
+    status::{self, Interpreted},
 };
 use crate::{world::to_value, write};
 
@@ -122,14 +123,15 @@ pub(super) async fn apply(
     // A passing failure is worth a word only when it lasts.
     let is_quiet = waits.is_none() && failures < QUIET;
     let mut next = Action::AwaitChange;
+    let mut interpreted = Interpreted::default();
     if !is_quiet {
         for (manifest, outcome) in manifests.iter().zip(&outcomes) {
             report(context, work, manifest, &member.name, outcome);
         }
-        next = status::applied(context, work, &manifests, &outcomes).await?;
+        (next, interpreted) = status::applied(context, work, &manifests, &outcomes).await?;
     }
     if errors.is_empty() {
-        return Ok(next);
+        return interpreted.into_result(work, next);
     }
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     Err(Error::Apply {
@@ -169,11 +171,18 @@ async fn try_apply(
     place: &Place,
     cluster: &str,
 ) -> Result<Applied, ManifestError> {
+    let interpreter = context
+        .world
+        .interpreter
+        .retaining(Target::of(manifest), || {
+            execution::retention(manifest, observed.as_ref()?)
+        });
+    let interpreter = interpreter.await;
     let plan = execution::plan(
         manifest,
         observed.as_ref(),
         cluster,
-        &context.world.interpreter,
+        &interpreter,
         &mut NoTrace,
     )
     .map_err(|error| match &observed {

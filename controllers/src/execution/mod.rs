@@ -59,6 +59,8 @@ pub enum Error {
     },
     #[error("release work {work}")]
     Release { work: Key, source: ApiError },
+    #[error("interpret objects of work {work}: {message}")]
+    Interpret { work: Key, message: String },
     #[error("patch status of work {work}")]
     PatchStatus { work: Key, source: ApiError },
 }
@@ -70,6 +72,7 @@ impl ReconcileError for Error {
             Self::Apply { .. } => "ApplyFailed",
             Self::Remove { .. } => "RemoveFailed",
             Self::Release { .. } => "ReleaseFailed",
+            Self::Interpret { .. } => "InterpretFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
         }
     }

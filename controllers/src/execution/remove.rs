@@ -1,6 +1,7 @@
 //! Cleans the member after a Work that goes, then lets the Work go.
 
 use crds::{cluster::Cluster, keys::finalizers::EXECUTION_CONTROLLER, object::Key, work::Work};
+use interpreter::Target;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use propagation::execution::{self, DeletePlan, ReleasePlan};
 use runtime::{Action, ApiError, error::call};
@@ -117,13 +118,14 @@ async fn release(
     place: &Place,
     observed: Option<&Value>,
 ) -> Result<(), ManifestError> {
-    let plan = execution::release_plan(
-        manifest,
-        work,
-        observed,
-        &context.world.interpreter,
-        &mut NoTrace,
-    );
+    let interpreter = context
+        .world
+        .interpreter
+        .retaining(Target::of(manifest), || {
+            execution::release_retention(manifest, observed?)
+        });
+    let interpreter = interpreter.await;
+    let plan = execution::release_plan(manifest, work, observed, &interpreter, &mut NoTrace);
     let wanted = match plan {
         Ok(ReleasePlan::Done { .. }) => return Ok(()),
         Ok(ReleasePlan::Update(object)) => Some(serde_json::from_value::<DynamicObject>(object)?),

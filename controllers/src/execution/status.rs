@@ -2,6 +2,7 @@
 
 use crds::{
     conditions::{self, status::TRUE, work as texts},
+    config::InterpreterOperation,
     object::Key,
     reasons,
     work::{ResourceHealth, Work, WorkStatus},
@@ -9,7 +10,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use propagation::{
     events,
-    execution::{self, conditions as built},
+    execution::{self, PlanError, conditions as built},
     pace::{self, Pace},
 };
 use runtime::Action;
@@ -21,7 +22,10 @@ use super::{
     observe::place,
     works_api,
 };
-use crate::write;
+use crate::{
+    interpretation::report::{self, Outcomes},
+    write,
+};
 
 /// Reports a pass that applied the manifests.
 pub(super) async fn applied(
@@ -29,7 +33,7 @@ pub(super) async fn applied(
     work: &Work,
     manifests: &[Value],
     outcomes: &[Result<Applied, ManifestError>],
-) -> Result<Action, Error> {
+) -> Result<(Action, Interpreted), Error> {
     let errors: Vec<String> = outcomes
         .iter()
         .filter_map(|outcome| Some(outcome.as_ref().err()?.to_string()))
@@ -51,19 +55,57 @@ pub(super) async fn applied(
     if !says_the_same(&status.conditions, &condition, outcomes) {
         conditions::set_condition(&mut status.conditions, condition, &now);
     }
+    let mut interpreted = Interpreted::default();
     for (ordinal, outcome) in outcomes.iter().enumerate() {
-        if let Ok(applied) = outcome {
-            reflect(
-                context,
-                work,
-                &mut status,
-                manifests,
-                ordinal,
-                &applied.object,
-            );
+        match outcome {
+            Ok(applied) => {
+                let place = (manifests, ordinal);
+                let object = &applied.object;
+                reflect(context, work, &mut status, place, object, &mut interpreted).await;
+            }
+            Err(ManifestError::Plan(PlanError::Retain(error))) => {
+                interpreted.retain.push(error.to_string());
+            }
+            Err(_) => {}
         }
     }
-    patch(context, work, status).await
+    interpreted.put(work, &mut status, &now);
+    let next = patch(context, work, status).await?;
+    Ok((next, interpreted))
+}
+
+/// What failed of the operations on a Work's objects.
+#[derive(Debug, Default)]
+pub(super) struct Interpreted {
+    retain: Vec<String>,
+    status: Vec<String>,
+    health: Vec<String>,
+}
+
+impl Interpreted {
+    fn put(&self, work: &Work, status: &mut WorkStatus, now: &Time) {
+        let error = |errors: &[String]| (!errors.is_empty()).then(|| built::joined(errors));
+        let outcomes = Outcomes::from([
+            (InterpreterOperation::Retain, error(&self.retain)),
+            (InterpreterOperation::InterpretStatus, error(&self.status)),
+            (InterpreterOperation::InterpretHealth, error(&self.health)),
+        ]);
+        let generation = work.metadata.generation;
+        report::put(&mut status.conditions, &outcomes, generation, now);
+    }
+
+    /// A pass that could not tell state or health is tried again: a webhook may answer the next time. That retention failed has
+    /// failed the pass already.
+    pub(super) fn into_result(self, work: &Work, next: Action) -> Result<Action, Error> {
+        let errors: Vec<String> = self.status.into_iter().chain(self.health).collect();
+        if errors.is_empty() {
+            return Ok(next);
+        }
+        Err(Error::Interpret {
+            work: Key::of_meta(&work.metadata),
+            message: built::joined(&errors),
+        })
+    }
 }
 
 /// Whether nothing failed but that objects lost our mark.
@@ -99,6 +141,7 @@ pub(super) async fn suspended(
     let now = Time(jiff::Timestamp::now());
     let mut status = work.status.clone().unwrap_or_default();
     set_dispatching(context, work, &mut status, true, &now);
+    let mut interpreted = Interpreted::default();
     if conditions::is_true(&status.conditions, texts::APPLIED) {
         let manifests = execution::manifests(work);
         for (ordinal, manifest) in manifests.iter().enumerate() {
@@ -109,11 +152,14 @@ pub(super) async fn suspended(
                 continue;
             }
             if let Ok(Some(object)) = place.observed().await {
-                reflect(context, work, &mut status, &manifests, ordinal, &object);
+                let place = (&manifests[..], ordinal);
+                reflect(context, work, &mut status, place, &object, &mut interpreted).await;
             }
         }
     }
-    patch(context, work, status).await
+    interpreted.put(work, &mut status, &now);
+    let next = patch(context, work, status).await?;
+    interpreted.into_result(work, next)
 }
 
 fn set_dispatching(
@@ -138,34 +184,68 @@ fn set_dispatching(
     conditions::set_condition(&mut status.conditions, condition, now);
 }
 
-/// Puts state and health of one object into the status.
-fn reflect(
+/// Puts state and health of one object into the status. What cannot be told leaves the rest alone: the state stays as it was, the
+/// health is unknown.
+async fn reflect(
     context: &Context,
     work: &Work,
     status: &mut WorkStatus,
-    manifests: &[Value],
-    ordinal: usize,
+    (manifests, ordinal): (&[Value], usize),
     object: &Value,
+    interpreted: &mut Interpreted,
 ) {
     let (kind, key) = (crds::object::kind(object), Key::of(object));
-    let warn = |reason, text| context.events.warning(write::reference(work), reason, text);
-    let reflected = match context.world.interpreter.reflect_status(object) {
-        Ok(reflected) => reflected,
+    let (events, rules) = (&context.events, &context.world.interpreter);
+    let has_failed = |operation| {
+        let type_ = conditions::interpretation::type_of(operation);
+        conditions::find(&status.conditions, type_).is_some()
+    };
+    let (status_failed, health_failed) = (
+        has_failed(InterpreterOperation::InterpretStatus),
+        has_failed(InterpreterOperation::InterpretHealth),
+    );
+    let reflected = match rules.reflect_status(object).await {
+        Ok(reflected) => {
+            if status_failed {
+                let text = events::reflect_status_succeed(kind, &key);
+                events.recovery(
+                    write::reference(work),
+                    reasons::REFLECT_STATUS_SUCCEED,
+                    text,
+                );
+            }
+            reflected
+        }
         Err(error) => {
-            warn(
-                reasons::REFLECT_STATUS_FAILED,
-                events::reflect_status_failed(kind, &key, &error.to_string()),
-            );
-            return;
+            let error = error.to_string();
+            let text = events::reflect_status_failed(kind, &key, &error);
+            events.warning(write::reference(work), reasons::REFLECT_STATUS_FAILED, text);
+            interpreted.status.push(error);
+            collected(status, manifests, ordinal)
         }
     };
-    let health = match context.world.interpreter.health(object) {
-        Ok(health) => health.unwrap_or(ResourceHealth::Healthy),
+    let health = match rules.health(object).await {
+        Ok(Some(health)) => {
+            if health_failed {
+                let text = events::interpret_health_succeed(kind, &key, health);
+                events.recovery(
+                    write::reference(work),
+                    reasons::INTERPRET_HEALTH_SUCCEED,
+                    text,
+                );
+            }
+            health
+        }
+        Ok(None) => ResourceHealth::Healthy,
         Err(error) => {
-            warn(
+            let error = error.to_string();
+            let text = events::interpret_health_failed(kind, &key, &error);
+            events.warning(
+                write::reference(work),
                 reasons::INTERPRET_HEALTH_FAILED,
-                events::interpret_health_failed(kind, &key, &error.to_string()),
+                text,
             );
+            interpreted.health.push(error);
             ResourceHealth::Unknown
         }
     };
@@ -176,6 +256,14 @@ fn reflect(
         reflected,
         health,
     );
+}
+
+/// The state that the status has of one object.
+fn collected(status: &WorkStatus, manifests: &[Value], ordinal: usize) -> Option<Value> {
+    let identifier = built::identifier(manifests.get(ordinal)?, ordinal);
+    let mut entries = status.manifest_statuses.iter();
+    let entry = entries.find(|entry| entry.identifier == identifier)?;
+    entry.status.clone()
 }
 
 /// Writes the status if it changed, now or, while the objects are on their way, when there is more to say at once.

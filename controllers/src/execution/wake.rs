@@ -75,6 +75,17 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
     });
 
     let (to, weak) = (Arc::clone(lanes), Arc::downgrade(world));
+    world.interpreter.on_change(move |kinds| {
+        let Some(world) = weak.upgrade() else { return };
+        for work in world.works.list() {
+            if kinds.iter().any(|gvk| carries(&work, gvk)) {
+                let key = Key::of_meta(&work.metadata);
+                to.of(&key).add_with(key, Priority::Low);
+            }
+        }
+    });
+
+    let (to, weak) = (Arc::clone(lanes), Arc::downgrade(world));
     world.members.on_connected(move |cluster| {
         if let Some(world) = weak.upgrade() {
             wake_all(&world, &to, cluster, |_| true);

@@ -37,6 +37,7 @@ mod vm;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vm::Vm;
@@ -213,7 +214,30 @@ impl Script {
 #[derive(Clone)]
 pub struct Runtime {
     idle: Arc<Mutex<Vec<Vm>>>,
+    taken: Arc<Taken>,
     limits: Limits,
+}
+
+/// How often states were taken and given back.
+#[derive(Debug, Default)]
+struct Taken {
+    from_pool: AtomicU64,
+    new: AtomicU64,
+    to_pool: AtomicU64,
+    destroyed: AtomicU64,
+}
+
+/// How a pool has been used since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PoolUse {
+    /// States that were taken out of the pool.
+    pub from_pool: u64,
+    /// States that were made because the pool had none.
+    pub new: u64,
+    /// States that went back into the pool.
+    pub to_pool: u64,
+    /// States that were thrown away: the pool was full, or the state had hit a limit or grown.
+    pub destroyed: u64,
 }
 
 impl fmt::Debug for Runtime {
@@ -228,7 +252,19 @@ impl Runtime {
     pub fn new(limits: Limits) -> Self {
         Self {
             idle: Arc::default(),
+            taken: Arc::default(),
             limits,
+        }
+    }
+
+    /// How the pool has been used so far.
+    pub fn pool_use(&self) -> PoolUse {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolUse {
+            from_pool: read(&self.taken.from_pool),
+            new: read(&self.taken.new),
+            to_pool: read(&self.taken.to_pool),
+            destroyed: read(&self.taken.destroyed),
         }
     }
 
@@ -248,17 +284,26 @@ impl Runtime {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
-        let mut vm = match idle {
-            Some(vm) => vm,
-            None => Vm::new().map_err(|error| ScriptError::from_engine(&error))?,
+        let count = |counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let mut vm = if let Some(vm) = idle {
+            count(&self.taken.from_pool);
+            vm
+        } else {
+            count(&self.taken.new);
+            Vm::new().map_err(|error| ScriptError::from_engine(&error))?
         };
         let answer = act(&mut vm);
         if vm.is_reusable() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < MAX_IDLE {
                 idle.push(vm);
+                count(&self.taken.to_pool);
+                return answer;
             }
         }
+        count(&self.taken.destroyed);
         answer
     }
 }

@@ -13,7 +13,7 @@ use crds::config::InterpreterOperation as Operation;
 use serde_json::Value;
 
 use crate::error::Cause;
-use crate::layer::{Answer, Context, Layer, LayerName, Question, Target};
+use crate::layer::{Answer, Context, Layer, LayerName, Options, Question, Target};
 use crate::schema::{self, TypeName};
 
 pub(crate) use pod_references::PodReferences;
@@ -64,7 +64,7 @@ impl Kind {
     }
 
     #[rustfmt::skip] // One line an operation.
-    fn has_rule(self, operation: Operation, job_health: bool) -> bool {
+    fn has_rule(self, operation: Operation, Native { job_health, compat }: Native) -> bool {
         use Kind::{
             CronJob, DaemonSet, Deployment, Ingress, Job, PersistentVolume, PersistentVolumeClaim, Pod, PodDisruptionBudget,
             ReplicaSet, Secret, Service, ServiceAccount, ServiceImport, StatefulSet,
@@ -73,7 +73,8 @@ impl Kind {
             Operation::InterpretReplica => matches!(self, Deployment | ReplicaSet | StatefulSet | Job | Pod),
             Operation::ReviseReplica => matches!(self, Deployment | ReplicaSet | StatefulSet | Job),
             Operation::Retain => matches!(self,
-                Deployment | Job | Pod | Service | ServiceAccount | Secret | PersistentVolume | PersistentVolumeClaim),
+                Deployment | Job | Pod | Service | ServiceAccount | Secret | PersistentVolume | PersistentVolumeClaim)
+                || (!compat && matches!(self, ReplicaSet | StatefulSet)),
             Operation::InterpretStatus => true,
             Operation::AggregateStatus => !matches!(self, ServiceAccount | Secret | ServiceImport),
             Operation::InterpretHealth => matches!(self,
@@ -118,11 +119,21 @@ impl Kind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Native {
     job_health: bool,
+    compat: bool,
 }
 
 impl Native {
-    pub(crate) const PLAIN: Self = Self { job_health: false };
-    pub(crate) const WITH_JOB_HEALTH: Self = Self { job_health: true };
+    /// The layer with these options.
+    pub(crate) fn of(options: Options) -> &'static Self {
+        const fn native(job_health: bool, compat: bool) -> Native {
+            Native { job_health, compat }
+        }
+        const ALL: [[Native; 2]; 2] = [
+            [native(false, false), native(false, true)],
+            [native(true, false), native(true, true)],
+        ];
+        &ALL[usize::from(options.job_health)][usize::from(options.compat)]
+    }
 }
 
 impl Layer for Native {
@@ -132,7 +143,7 @@ impl Layer for Native {
 
     fn has_hook(&self, target: Target<'_>, operation: Operation) -> bool {
         operation == Operation::InterpretStatus
-            || Kind::of(target).is_some_and(|kind| kind.has_rule(operation, self.job_health))
+            || Kind::of(target).is_some_and(|kind| kind.has_rule(operation, *self))
     }
 
     fn answer(
@@ -146,7 +157,7 @@ impl Layer for Native {
             return status::reflect(kind, observed, context.options).map(Answer::Status);
         }
         let kind = kind
-            .filter(|kind| kind.has_rule(question.operation(), self.job_health))
+            .filter(|kind| kind.has_rule(question.operation(), *self))
             .ok_or(Cause::NoHook)?;
         match question {
             Question::Replicas { object } => {

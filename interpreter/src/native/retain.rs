@@ -21,7 +21,9 @@ pub(super) fn retain(
     options: Options,
 ) -> Result<Value, Cause> {
     match kind {
-        Kind::Deployment => retain_replicas(&mut desired, observed)?,
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => {
+            retain_replicas(&mut desired, observed)?;
+        }
         Kind::Pod => {
             kind.decode(&desired)?;
             kind.decode(observed)?;

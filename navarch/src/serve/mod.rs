@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use controllers::{
     World, application_failover, binding, binding_status, cluster, cluster_status, dependencies,
     deployment_replicas_syncer, descheduler, detector, discovery, estimators, eviction, execution,
-    hpa_scale_target_marker, namespace, policy, rebalancer, scheduling,
+    hpa_scale_target_marker, interpretation, namespace, policy, rebalancer, scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
@@ -92,6 +92,7 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     }
     let world = World::new(client, stop.clone());
     world.metrics.register(process::build_info);
+    world.interpreter.set_options(resolved.interpretation);
     let Prepared { roles, pages } = prepare(&world, &resolved);
     let readiness = Readiness::default();
     let served = resolved.address.map(|address| {
@@ -179,6 +180,7 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         }
     }
     if resolved.component.has_controllers() {
+        roles.push(interpretation::prepare(world));
         let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
         roles.push(detecting);
         roles.push(policy::prepare(world, resolved.policy.clone(), &handle));

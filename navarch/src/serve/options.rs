@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use controllers::{
     application_failover, cluster, cluster_status, dependencies, descheduler, detector, discovery,
-    estimators, eviction, namespace, policy, scheduling,
+    estimators, eviction, interpretation, namespace, policy, scheduling,
 };
 use crds::policy::ConflictResolution;
 use kube::{
@@ -150,6 +150,10 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(super) enable_empty_workload_propagation: bool,
 
+    /// Jobs that have failed are unhealthy, and move elsewhere where policies say so; otherwise Jobs have no health rule.
+    #[arg(long)]
+    pub(super) interpret_job_health: bool,
+
     /// Feature gates, such as `WorkloadAffinity=true`; `AllAlpha` and `AllBeta` stand for those that are not named.
     #[arg(
         long,
@@ -227,6 +231,7 @@ pub(super) struct Resolved {
     pub(super) controllers: Switches,
     pub(super) dependencies: dependencies::Options,
     pub(super) workers: Workers,
+    pub(super) interpretation: interpretation::Options,
     pub(super) scheduler: scheduler::Options,
     /// How the scheduler's queue works.
     pub(super) scheduling: scheduling::Settings,
@@ -295,6 +300,11 @@ impl Resolved {
                     .concurrent_clusterresourcebinding_syncs
                     .unwrap_or(args.concurrent_resourcebinding_syncs),
                 works: args.concurrent_work_syncs,
+            },
+            interpretation: interpretation::Options {
+                job_health: args.interpret_job_health,
+                resource_quota_estimate: args.feature_gates.detector().resource_quota_estimate,
+                ..interpretation::Options::default()
             },
             rendering: args.feature_gates.rendering(),
             eviction: eviction::Options {

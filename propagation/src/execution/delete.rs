@@ -125,16 +125,7 @@ pub fn release_plan(
             reason: "the object belongs to another work",
         });
     }
-    let mut stripped = manifest.clone();
-    strip(&mut stripped);
-    // The lists of managed keys on the observed object make the stripped keys go, but not keys that no list names.
-    let mut unmarked = observed.clone();
-    extend_list(&mut unmarked, keys::MANAGED_LABELS, &keys::MANIFEST_LABELS);
-    extend_list(
-        &mut unmarked,
-        keys::MANAGED_ANNOTATIONS,
-        &keys::MANIFEST_ANNOTATIONS,
-    );
+    let (stripped, unmarked) = without_marks(manifest, observed);
     match plan(
         &stripped,
         Some(&unmarked),
@@ -175,6 +166,26 @@ pub fn unmark(observed: &Value) -> Option<Value> {
         "labels": labels,
         "annotations": annotations,
     }}))
+}
+
+/// What [`release_plan`] asks the interpreter about, as [`super::retention`] is for [`plan`].
+pub fn release_retention(manifest: &Value, observed: &Value) -> Option<(Value, Value)> {
+    let (stripped, unmarked) = without_marks(manifest, observed);
+    super::retention(&stripped, &unmarked)
+}
+
+fn without_marks(manifest: &Value, observed: &Value) -> (Value, Value) {
+    let mut stripped = manifest.clone();
+    strip(&mut stripped);
+    // The lists of managed keys on the observed object make the stripped keys go, but not keys that no list names.
+    let mut unmarked = observed.clone();
+    extend_list(&mut unmarked, keys::MANAGED_LABELS, &keys::MANIFEST_LABELS);
+    extend_list(
+        &mut unmarked,
+        keys::MANAGED_ANNOTATIONS,
+        &keys::MANIFEST_ANNOTATIONS,
+    );
+    (stripped, unmarked)
 }
 
 fn strip(manifest: &mut Value) {

@@ -12,7 +12,9 @@ mod refusal;
 mod retain;
 mod version;
 
-pub use delete::{DeletePlan, ReleasePlan, delete_plan, holder, release_plan, unmark};
+pub use delete::{
+    DeletePlan, ReleasePlan, delete_plan, holder, release_plan, release_retention, unmark,
+};
 pub use refusal::{Answer, Refusal, judge};
 pub use retain::retain;
 pub use version::{needs_update, version};
@@ -220,9 +222,7 @@ fn decide(
         return Ok(Plan::Create(manifest.clone()));
     };
     let is_ours = is_managed(observed);
-    if !is_ours
-        && object::annotation(manifest, keys::CONFLICT_RESOLUTION) != Some(keys::CONFLICT_OVERWRITE)
-    {
+    if !may_replace(manifest, observed) {
         return Err(Conflict {
             kind: object::kind(manifest).to_owned(),
             namespace: object::namespace(manifest).unwrap_or_default().to_owned(),
@@ -250,6 +250,21 @@ fn decide(
         object: desired,
         takeover: !is_ours,
         fields,
+    })
+}
+
+fn may_replace(manifest: &Value, observed: &Value) -> bool {
+    is_managed(observed)
+        || object::annotation(manifest, keys::CONFLICT_RESOLUTION) == Some(keys::CONFLICT_OVERWRITE)
+}
+
+/// The desired and the observed object that [`plan`] asks the interpreter about, for whoever fetches the answer first; None when it
+/// asks nothing.
+pub fn retention(manifest: &Value, observed: &Value) -> Option<(Value, Value)> {
+    may_replace(manifest, observed).then(|| {
+        let mut desired = manifest.clone();
+        retain(&mut desired, observed);
+        (desired, observed.clone())
     })
 }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use crds::conditions::{self, binding as texts, condition, status};
-use crds::work::{AggregatedStatusItem, Binding, ObjectReference, ResourceHealth, Work};
+use crds::config::InterpreterOperation;
+use crds::work::{
+    AggregatedStatusItem, Binding, ObjectReference, ResourceBindingStatus, ResourceHealth, Work,
+};
 use crds::{keys, names, object};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
@@ -166,13 +169,51 @@ pub fn refresh<'w, B: Binding>(
     now: &Time,
     sink: &mut impl Sink<Item>,
 ) -> Result<Option<B>, AggregateError> {
-    let items = aggregate(&binding.spec().resource, works, sink)?;
+    let works: Vec<&Work> = works.into_iter().collect();
+    let items = aggregate(&binding.spec().resource, works.iter().copied(), sink)?;
     let mut updated = binding.clone();
+    let generation = binding.meta().generation;
     let condition = fully_applied(&expected_clusters(binding.spec()), &items);
     let of_binding = updated.status_mut();
     conditions::set_condition(&mut of_binding.conditions, condition, now);
     of_binding.aggregated_status = items;
+    interpretation(&works, of_binding, generation, now);
     Ok((updated != *binding).then_some(updated))
+}
+
+/// The conditions about operations on the objects in members: one that fails in some cluster has failed.
+fn interpretation(
+    works: &[&Work],
+    status: &mut ResourceBindingStatus,
+    generation: Option<i64>,
+    now: &Time,
+) {
+    for operation in [
+        InterpreterOperation::Retain,
+        InterpreterOperation::InterpretStatus,
+        InterpreterOperation::InterpretHealth,
+    ] {
+        let type_ = conditions::interpretation::type_of(operation);
+        let mut failures: Vec<String> = works
+            .iter()
+            .filter(|work| work.metadata.deletion_timestamp.is_none())
+            .filter_map(|work| {
+                let failed = conditions::find(&work.status.as_ref()?.conditions, type_)?;
+                let namespace = work.metadata.namespace.as_deref().unwrap_or_default();
+                let cluster = names::cluster_of_execution_namespace(namespace).ok()?;
+                Some(format!("cluster {cluster}: {}", failed.message))
+            })
+            .collect();
+        failures.sort();
+        let error = (!failures.is_empty()).then(|| crate::execution::conditions::joined(&failures));
+        conditions::interpretation::put(
+            &mut status.conditions,
+            operation,
+            error.as_deref(),
+            generation,
+            now,
+        );
+    }
 }
 
 /// The template's new `status`, if aggregation changed it. `aggregated` is the hook's answer, of which nothing else counts.

@@ -24,6 +24,16 @@ const SERVICE: (&str, &str) = ("v1", "Service");
 const ACCOUNT: (&str, &str) = ("v1", "ServiceAccount");
 
 #[test]
+fn replicas_of_other_labelled_workloads() {
+    let object = |replicas: i64| json!({"metadata": {"labels": {"resourcetemplate.karmada.io/retain-replicas": "true"}}, "spec": {"replicas": replicas}});
+    for kind in [("apps/v1", "StatefulSet"), ("apps/v1", "ReplicaSet")] {
+        check(false, kind, object(1), object(7), Ok(object(7)));
+        // The reference has no rule for them.
+        check(true, kind, object(1), object(7), Ok(object(1)));
+    }
+}
+
+#[test]
 fn replicas_of_labelled_deployments() {
     let desired = |label: Value, replicas: Value| json!({"metadata": {"labels": {"resourcetemplate.karmada.io/retain-replicas": label}}, "spec": {"replicas": replicas}});
     let observed = |replicas: Value| json!({"spec": {"replicas": replicas}});

@@ -1,0 +1,200 @@
+use std::{
+    io::{BufReader, BufWriter},
+    path::PathBuf,
+    time::Instant,
+};
+
+use clap::{Args, ValueEnum};
+use crds::config::InterpreterOperation;
+
+use crate::{
+    Global,
+    failure::Failure,
+    interpret::{
+        cases, check, edit, execute,
+        rules::{self, Rules},
+        sources,
+    },
+};
+
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each flag is on or off by itself"
+)]
+#[derive(Debug, Args)]
+#[command(
+    about = "Try rules of the resource interpreter, without any cluster",
+    after_help = "Examples:
+  navarch interpret -f rules.yaml --check
+  navarch interpret -f rules.yaml --operation InterpretHealth --observed-file object.yaml
+  navarch interpret -f rules.yaml --operation ReviseReplica --desired-file object.yaml --replica 3
+  navarch interpret -f rules.yaml --operation AggregateStatus --desired-file object.yaml --status-file status.yaml
+  navarch interpret --operation InterpretReplica --desired-file deployment.yaml -o json     by the built-in rules
+  navarch interpret -f rules.yaml --cases < cases.jsonl
+  navarch interpret -f rules.yaml --edit"
+)]
+pub(crate) struct InterpretArgs {
+    /// Customizations: files, directories, URLs or `-`; without any the built-in rules alone
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE",
+        value_delimiter = ','
+    )]
+    filename: Vec<String>,
+
+    /// Look into the directories below, too
+    #[arg(short = 'R', long)]
+    recursive: bool,
+
+    /// The operation to carry out: `Retain`, `InterpretReplica`, `InterpretComponent`, `ReviseReplica`, `InterpretStatus`,
+    /// `AggregateStatus`, `InterpretHealth` or `InterpretDependency`
+    #[arg(long, value_name = "OPERATION", value_parser = operation, conflicts_with_all = ["check", "cases", "edit"])]
+    operation: Option<InterpreterOperation>,
+
+    /// The template, or the object as the control plane wants it; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    desired_file: Option<PathBuf>,
+
+    /// The object as a member has it; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    observed_file: Option<PathBuf>,
+
+    /// States in the clusters, each document an `AggregatedStatusItem`; `-` is standard input
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    status_file: Vec<PathBuf>,
+
+    /// The number of replicas for `ReviseReplica`
+    #[arg(
+        long,
+        alias = "desired-replica",
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    replica: i32,
+
+    /// Look for mistakes in the customizations, and run nothing
+    #[arg(long, conflicts_with_all = ["cases", "edit"])]
+    check: bool,
+
+    /// Answer cases from standard input, one a line: {"op", "object", "observed"?, "replicas"?, "items"?}, op being an operation
+    /// or `Prune`; each with a line {"layer", "result"}, {"error"}, or {} when no rule handles it
+    #[arg(long, conflicts_with = "edit")]
+    cases: bool,
+
+    /// Edit the scripts of a customization as one Lua file
+    #[arg(long)]
+    edit: bool,
+
+    /// Explain each rule in the file to edit
+    #[arg(long, requires = "edit")]
+    show_doc: bool,
+
+    /// Answer as Karmada v1.18 does, also where there is a better answer
+    #[arg(long)]
+    compat: bool,
+
+    /// How to print results
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        help_heading = "Output",
+        default_value = "yaml"
+    )]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Yaml,
+    /// With the layer that answered, and the time that it took
+    Json,
+}
+
+fn operation(text: &str) -> Result<InterpreterOperation, String> {
+    let known = InterpreterOperation::ALL;
+    let found = known
+        .into_iter()
+        .find(|it| it.as_str().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| {
+        let names: Vec<_> = known
+            .into_iter()
+            .map(InterpreterOperation::as_str)
+            .collect();
+        format!("one of {}", names.join(", "))
+    })
+}
+
+pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> {
+    if args.edit {
+        return edit::run(&args.filename, args.show_doc, global);
+    }
+    let customizations = sources::customizations(&args.filename, args.recursive)?;
+    if args.check {
+        if customizations.is_empty() {
+            return Err(Failure::new("no customization given").with_hint("name files with -f"));
+        }
+        let report = check::check(&customizations);
+        super::print(&report.text)?;
+        return match report.failed {
+            0 => Ok(()),
+            1 => Err(Failure::new("a customization cannot work")),
+            many => Err(Failure::new(format!("{many} customizations cannot work"))),
+        };
+    }
+    let rules = Rules::new(&customizations, args.compat);
+    if !global.quiet {
+        for note in rules.notes() {
+            eprintln!("warning: {note}");
+        }
+    }
+    if args.cases {
+        return answer_cases(&rules, global);
+    }
+    let Some(operation) = args.operation else {
+        return Err(Failure::new("nothing to do")
+            .with_hint("give --operation with its files, --check, --cases or --edit"));
+    };
+    let question = execute::Question {
+        operation,
+        desired: args.desired_file.as_deref(),
+        observed: args.observed_file.as_deref(),
+        statuses: &args.status_file,
+        replicas: args.replica,
+    };
+    let executed = execute::execute(&rules, &question)?;
+    for line in &executed.printed {
+        eprintln!("{line}");
+    }
+    super::print(&match args.output {
+        Format::Yaml => executed.yaml()?,
+        Format::Json => executed.json(),
+    })
+}
+
+fn answer_cases(rules: &rules::Rules, global: &Global) -> Result<(), Failure> {
+    let started = Instant::now();
+    let tally = cases::answer(
+        rules,
+        BufReader::with_capacity(1 << 16, std::io::stdin().lock()),
+        BufWriter::with_capacity(1 << 16, std::io::stdout().lock()),
+    )?;
+    let cases::Tally { cases, malformed } = tally;
+    if !global.quiet {
+        let took = started.elapsed();
+        let rate = u128::from(cases) * 1_000_000_000 / took.as_nanos().max(1);
+        eprintln!(
+            "{cases} cases in {:.2} s, {rate} a second",
+            took.as_secs_f64()
+        );
+    }
+    if malformed > 0 {
+        return Err(Failure::new(format!(
+            "{malformed} of {cases} lines are no cases"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Cases from a stream, answered to another.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+
+use interpreter::cases::{self, Outcome};
+
+use super::rules::Rules;
+
+/// How many lines there were.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) cases: u64,
+    pub(crate) malformed: u64,
+}
+
+/// Answers line by line. What is answered goes out as soon as there is nothing more to read, so that the other side of a pipe can
+/// wait for it.
+pub(crate) fn answer<R: Read>(
+    rules: &Rules,
+    mut input: BufReader<R>,
+    mut output: impl Write,
+) -> std::io::Result<Tally> {
+    let mut tally = Tally::default();
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        if input.buffer().is_empty() {
+            output.flush()?;
+        }
+        line.clear();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        tally.cases += 1;
+        let outcome = cases::answer(&rules.interpreter, &line).unwrap_or_else(|error| {
+            tally.malformed += 1;
+            // The position that the parser tells is within the one line that it saw.
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            Outcome::Failed {
+                error: format!("line {number}, column {}: {problem}", error.column()),
+            }
+        });
+        serde_json::to_writer(&mut output, &outcome)?;
+        output.write_all(b"\n")?;
+    }
+    output.flush()?;
+    Ok(tally)
+}

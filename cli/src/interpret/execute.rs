@@ -1,0 +1,165 @@
+//! One operation on objects from files.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use crds::{config::InterpreterOperation, work::AggregatedStatusItem};
+use interpreter::{Answer, LayerName, Question as Asked, Target, cases, trace::Item};
+use serde::Serialize;
+use serde_json::{Value, json};
+use trace::Recorder;
+
+use super::{rules::Rules, sources};
+use crate::failure::Failure;
+
+/// What to do, and to what.
+pub(crate) struct Question<'a> {
+    pub(crate) operation: InterpreterOperation,
+    pub(crate) desired: Option<&'a Path>,
+    pub(crate) observed: Option<&'a Path>,
+    pub(crate) statuses: &'a [PathBuf],
+    pub(crate) replicas: i32,
+}
+
+/// What came of it.
+pub(crate) struct Executed {
+    operation: InterpreterOperation,
+    layer: LayerName,
+    answer: Answer,
+    took: Duration,
+    /// What scripts printed.
+    pub(crate) printed: Vec<String>,
+}
+
+pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed, Failure> {
+    let operation = question.operation;
+    let (object, observed) = objects(question)?;
+    let mut items: Vec<AggregatedStatusItem> = Vec::new();
+    for path in question.statuses {
+        items.extend(sources::list::<AggregatedStatusItem>(path)?);
+    }
+    let kind = Target::of(&object).to_string();
+    let asked = match operation {
+        InterpreterOperation::InterpretReplica => Asked::Replicas { object: &object },
+        InterpreterOperation::InterpretComponent => Asked::Components { object: &object },
+        InterpreterOperation::InterpretDependency => Asked::Dependencies { object: &object },
+        InterpreterOperation::InterpretStatus => Asked::Status { observed: &object },
+        // The command line knows no `Prune`.
+        InterpreterOperation::InterpretHealth | InterpreterOperation::Prune => {
+            Asked::Health { observed: &object }
+        }
+        InterpreterOperation::ReviseReplica => Asked::ReviseReplica {
+            object,
+            replicas: question.replicas.into(),
+        },
+        InterpreterOperation::Retain => Asked::Retain {
+            desired: object,
+            observed: &observed,
+        },
+        InterpreterOperation::AggregateStatus => Asked::AggregateStatus {
+            object,
+            items: Some(&items),
+        },
+    };
+    let mut sink = Recorder::default();
+    let begun = Instant::now();
+    let answered = rules.interpreter.answer(asked, &mut sink);
+    let took = begun.elapsed();
+    let printed = sink.items.into_iter().filter_map(|item| match item {
+        Item::Printed { line } => Some(line),
+        _ => None,
+    });
+    let printed = printed.collect();
+    match answered {
+        Ok(Some((layer, answer))) => Ok(Executed {
+            operation,
+            layer,
+            answer,
+            took,
+            printed,
+        }),
+        Ok(None) => Err(
+            Failure::new(format!("Execute {operation} error: no rule for {kind}"))
+                .with_hint("give a customization with a rule for it with -f"),
+        ),
+        Err(error) => Err(Failure::new(format!("Execute {operation} error: {error}"))),
+    }
+}
+
+/// The object in question, and the observed one of `Retain`.
+fn objects(question: &Question<'_>) -> Result<(Value, Value), Failure> {
+    let operation = question.operation;
+    match (operation, question.desired, question.observed) {
+        (InterpreterOperation::Retain, Some(desired), Some(observed)) => {
+            Ok((sources::object(desired)?, sources::object(observed)?))
+        }
+        (InterpreterOperation::Retain, ..) => Err(Failure::new(
+            "Retain needs --desired-file and --observed-file",
+        )),
+        (_, Some(one), None) | (_, None, Some(one)) => Ok((sources::object(one)?, Value::Null)),
+        (_, Some(_), Some(_)) => Err(Failure::new(format!(
+            "{operation} takes --desired-file or --observed-file, not both"
+        ))),
+        (_, None, None) => Err(Failure::new(format!(
+            "{operation} needs --desired-file or --observed-file"
+        ))),
+    }
+}
+
+impl Executed {
+    /// Value by value, each under its name.
+    pub(crate) fn yaml(&self) -> Result<String, Failure> {
+        let values: Vec<(&str, Value)> = match &self.answer {
+            Answer::Replicas(replicas, requirements) => vec![
+                ("replica", json!(replicas)),
+                ("requires", json!(requirements)),
+            ],
+            Answer::Components(components) => vec![("components", json!(components))],
+            Answer::Object(object) => {
+                let name = match self.operation {
+                    InterpreterOperation::Retain => "retained",
+                    InterpreterOperation::ReviseReplica => "revised",
+                    _ => "aggregatedStatus",
+                };
+                vec![(name, object.clone())]
+            }
+            Answer::Dependencies(references) => vec![("dependencies", json!(references))],
+            Answer::Status(status) => vec![("status", json!(status))],
+            Answer::Health(healthy) => vec![("healthy", json!(healthy))],
+        };
+        let mut text = String::new();
+        for (position, (name, value)) in values.iter().enumerate() {
+            let yaml = serde_saphyr::to_string(value)
+                .map_err(|error| Failure::new(format!("print {name}: {error}")))?;
+            let place = format!("[{}/{}]", position + 1, values.len());
+            // Writing into a String cannot fail.
+            let _ = writeln!(text, "---\n# {place} {name}:\n{}", yaml.trim_end());
+        }
+        Ok(text)
+    }
+
+    /// The result with the layer that answered and the time that it took.
+    pub(crate) fn json(&self) -> String {
+        #[derive(Serialize)]
+        struct Printed {
+            operation: &'static str,
+            layer: &'static str,
+            result: Value,
+            microseconds: u128,
+        }
+        let printed = Printed {
+            operation: self.operation.as_str(),
+            layer: self.layer.as_str(),
+            result: cases::result(self.answer.clone()),
+            microseconds: self.took.as_micros(),
+        };
+        let text = serde_json::to_string_pretty(&printed);
+        // Strings and values always serialise.
+        let mut text = text.unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}

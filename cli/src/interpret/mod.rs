@@ -1,0 +1,11 @@
+//! `navarch interpret`: what rules say, on objects from files.
+
+pub(crate) mod cases;
+pub(crate) mod check;
+pub(crate) mod edit;
+pub(crate) mod execute;
+pub(crate) mod rules;
+pub(crate) mod sources;
+
+#[cfg(test)]
+mod tests;
