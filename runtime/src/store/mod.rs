@@ -283,6 +283,11 @@ impl<K: ResourceExt + 'static> Store<K> {
         keys.map(|key| Key::clone(key)).collect()
     }
 
+    /// How many objects the index files under `value`.
+    pub fn count_by_index(&self, index: IndexId, value: &str) -> usize {
+        self.inner.read().indexes[index.0].keys(value).count()
+    }
+
     /// Whether the first list is in. Absence proves nothing before that.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
