@@ -37,7 +37,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{own_writes::OwnWrites, scheduling::group_values};
+use crate::{brake::Brake, own_writes::OwnWrites, records::Answers, scheduling::group_values};
 
 /// Namespace with the credentials of members.
 pub const CREDENTIALS_NAMESPACE: &str = "karmada-cluster";
@@ -80,6 +80,10 @@ pub struct World {
     /// What the control plane's API server serves.
     pub mapper: Mapper,
     pub members: Members,
+    /// What members answered last.
+    pub answers: Answers,
+    /// Holds back removals that are too many.
+    pub brake: Brake,
     pub interpreter: Arc<Interpreter>,
     pub recorder: Recorder,
     pub reconciles: Arc<Reconciles>,
@@ -130,7 +134,11 @@ impl World {
         let templates_by_claim = templates.index(claim_ids);
         let reconciles = Arc::new(Reconciles::default());
         let metrics = Shared::default();
-        metrics.register(|registry| reconciles.register(registry));
+        let answers = Answers::default();
+        metrics.register(|registry| {
+            reconciles.register(registry);
+            answers.register(registry);
+        });
         Arc::new(Self {
             clusters: Store::builder().build(),
             policies: policies.build(),
@@ -154,6 +162,8 @@ impl World {
             templates_by_claim,
             mapper: Mapper::default(),
             members: Members::default(),
+            answers,
+            brake: Brake::default(),
             interpreter: Arc::new(Interpreter::native(Arc::new(SystemClock {
                 started: Instant::now(),
             }))),

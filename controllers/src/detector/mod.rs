@@ -10,6 +10,7 @@
 mod claims;
 mod deferral;
 mod error;
+mod explain;
 mod handle;
 mod key;
 mod metrics;
@@ -27,9 +28,9 @@ use propagation::{
 };
 use runtime::events::Source;
 
-pub(crate) use self::claims::release;
 use self::metrics::Metrics;
-pub use self::{error::Error, handle::Handle, key::TemplateKey};
+pub(crate) use self::{claims::release, explain::explain};
+pub use self::{error::Error, explain::Explanation, handle::Handle, key::TemplateKey};
 use crate::World;
 
 /// The component that events name.

@@ -235,7 +235,7 @@ impl Failure {
 }
 
 /// Whether the user, or a policy that claims the Namespace, decides instead of us.
-fn is_left_alone(namespace: &serde_json::Value) -> bool {
+pub(crate) fn is_left_alone(namespace: &serde_json::Value) -> bool {
     let label = |key| object::label(namespace, key).unwrap_or_default();
     label(keys::SKIP_AUTO_PROPAGATION).eq_ignore_ascii_case("true")
         || !label(keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID).is_empty()
