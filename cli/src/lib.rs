@@ -14,8 +14,8 @@ use scheduler::plugins::Registry;
 
 use crate::{
     commands::{
-        crds::CrdsArgs, join::JoinArgs, scheduler::SchedulerArgs, unjoin::UnjoinArgs,
-        version::VersionArgs,
+        crds::CrdsArgs, join::JoinArgs, release_hold::ReleaseHoldArgs, scheduler::SchedulerArgs,
+        unjoin::UnjoinArgs, version::VersionArgs,
     },
     failure::Failure,
 };
@@ -71,6 +71,8 @@ enum Command<S: Args> {
     /// Take a cluster out of the fleet
     Unjoin(UnjoinArgs),
     Local(local::LocalArgs),
+    /// Let removals go that are held back
+    ReleaseHold(ReleaseHoldArgs),
     /// Look into the scheduler's decisions
     Scheduler(SchedulerArgs),
     /// Run the server roles
@@ -125,6 +127,7 @@ pub fn run_with_plugins<S: Args>(
         Command::Join(args) => block_on(commands::join::run(args, global)),
         Command::Unjoin(args) => block_on(commands::unjoin::run(args, global)),
         Command::Local(args) => block_on(commands::local::run(args, global)),
+        Command::ReleaseHold(args) => block_on(commands::release_hold::run(&args, global)),
         Command::Scheduler(args) => commands::scheduler::run(args, plugins, global),
         // Servers bring their own runtime.
         Command::Serve(args) => serve(args).map_err(|error| Failure::new(format!("{error:#}"))),

@@ -31,7 +31,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("testbed", &["crds"]),
     ("bench", &["crds", "testbed"]),
-    ("cli", &["crds", "runtime", "scheduler", "testbed"]),
+    (
+        "cli",
+        &["crds", "propagation", "runtime", "scheduler", "testbed"],
+    ),
     (
         "navarch",
         &[

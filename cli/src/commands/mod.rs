@@ -3,6 +3,7 @@
 pub(crate) mod crds;
 pub(crate) mod join;
 pub(crate) mod local;
+pub(crate) mod release_hold;
 pub(crate) mod scheduler;
 pub(crate) mod unjoin;
 pub(crate) mod version;
