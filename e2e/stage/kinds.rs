@@ -42,6 +42,8 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("overridepolicies", "policy.karmada.io") => ("v1alpha1", "OverridePolicy", true),
         ("workloadrebalancers", "apps.karmada.io") => ("v1alpha1", "WorkloadRebalancer", false),
         ("propagationpolicies", "policy.karmada.io") => ("v1alpha1", "PropagationPolicy", true),
+        ("leases", "coordination.k8s.io") => ("v1", "Lease", true),
+        ("gadgets", "brake.example.com") => ("v1", "Gadget", true),
         ("widgets", "e2e.example.com") => ("v1", "Widget", true),
         _ => panic!("add {name} to e2e/stage/kinds.rs"),
     };

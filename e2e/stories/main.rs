@@ -12,6 +12,7 @@
 #[path = "../stage/mod.rs"]
 mod stage;
 
+mod brake;
 mod cluster_scoped;
 mod conflicts;
 mod dispatch;
@@ -33,5 +34,6 @@ mod placement;
 mod policy_life;
 mod propagate;
 mod rebalancer;
+mod records;
 mod reports;
 mod status;

@@ -34,7 +34,7 @@ use trace::NoTrace;
 
 use self::metrics::Metrics;
 use crate::{
-    brake::{self, BindingPass, Terminating},
+    brake::{self, BindingPass, Orphans, Terminating},
     world::{Bindings, World, template_of, to_value},
     write,
 };
@@ -163,8 +163,9 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     if binding.meta().deletion_timestamp.is_some() {
         return release(context, &*binding, &works).await;
     }
-    if render::is_answered(&*binding) {
-        remove_orphans(context, &*binding, &works).await?;
+    let which = brake::orphans(&*binding);
+    if which != Orphans::Wait {
+        remove_orphans(context, &*binding, &works, which).await?;
     }
     let barrier = barrier(world, &*binding, &works);
     show_barrier(context, &*binding, barrier.as_ref()).await?;
@@ -248,9 +249,10 @@ async fn remove_orphans<B: Bindings>(
     context: &Context,
     binding: &B,
     works: &[Arc<Work>],
+    which: Orphans,
 ) -> Result<(), Error> {
     let mut failed = None;
-    let mut pass = BindingPass::orphans(&context.world, binding);
+    let mut pass = BindingPass::orphans(&context.world, binding, which);
     for orphan in render::orphans(
         binding.spec(),
         works.iter().map(AsRef::as_ref),

@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use propagation::{
     brake::{Doubt, Hold, REMOVAL_HELD, Reason, Scope, Verdict},
     matching::{Claim, ClaimState, read_claim},
-    render::expected_clusters,
+    render::{expected_clusters, is_answered},
 };
 use runtime::{ApiError, error::call, events::Source};
 use serde_json::Value;
@@ -23,6 +23,35 @@ use crate::{
     world::{Bindings, World, binding_of, dynamic_api, template_of, to_value},
     write,
 };
+
+/// What may be removed of the Works that a binding does not expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Orphans {
+    /// What the brake lets go.
+    Go,
+    /// The scheduler has found no cluster at all: only what somebody lets go.
+    LastCopies,
+    /// Nothing before the scheduler has answered.
+    Wait,
+}
+
+/// Finds out what the scheduler's answer, or its absence, allows.
+pub(crate) fn orphans<B: Binding>(binding: &B) -> Orphans {
+    let is_answered = is_answered(binding);
+    let is_nowhere =
+        binding.spec().placement.is_some() && expected_clusters(binding.spec()).is_empty();
+    let was_decided = binding.status().is_some_and(|status| {
+        status.last_scheduled_time.is_some()
+            || conditions::find(&status.conditions, conditions::binding::SCHEDULED).is_some()
+    });
+    match (is_nowhere, is_answered) {
+        // A binding made anew has no clusters yet.
+        (true, _) if !was_decided => Orphans::Wait,
+        (true, false) => Orphans::LastCopies,
+        (_, true) => Orphans::Go,
+        (false, false) => Orphans::Wait,
+    }
+}
 
 /// What one pass over a binding removes, and what it may not.
 pub(crate) struct BindingPass<'a, B> {
@@ -36,12 +65,12 @@ pub(crate) struct BindingPass<'a, B> {
 
 impl<'a, B: Bindings> BindingPass<'a, B> {
     /// A pass that removes what the binding does not expect any more.
-    pub(crate) fn orphans(world: &'a World, binding: &'a B) -> Self {
+    pub(crate) fn orphans(world: &'a World, binding: &'a B, which: Orphans) -> Self {
         Self {
             world,
             binding,
             by_policy: true,
-            doubt: None,
+            doubt: (which == Orphans::LastCopies).then_some(Doubt::LastCopy),
             held: Vec::new(),
         }
     }
@@ -347,4 +376,59 @@ pub(crate) fn leftover_id<B: Bindings>(
             .filter(|_| is_left)
             .cloned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::work::ResourceBinding;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn orphans_wait_for_the_scheduler() {
+        let binding = |clusters: serde_json::Value, status: serde_json::Value| -> ResourceBinding {
+            serde_json::from_value(json!({
+                "metadata": {
+                    "name": "b", "namespace": "n", "generation": 3,
+                    "labels": {crds::keys::PROPAGATION_POLICY_PERMANENT_ID: "id"},
+                },
+                "spec": {
+                    "resource": {"apiVersion": "v1", "kind": "ConfigMap", "name": "c"},
+                    "placement": {}, "clusters": clusters,
+                },
+                "status": status,
+            }))
+            .unwrap()
+        };
+        let somewhere = json!([{"name": "m1"}]);
+        let failed = json!({"schedulerObservedGeneration": 2, "conditions": [{
+            "type": "Scheduled", "status": "False", "reason": "NoClusterFit", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]});
+        let answered = json!({
+            "schedulerObservedGeneration": 3, "lastScheduledTime": "2026-01-01T00:00:00Z",
+        });
+        for (name, binding, expected) in [
+            (
+                "answered",
+                binding(somewhere.clone(), answered.clone()),
+                Orphans::Go,
+            ),
+            ("not yet", binding(somewhere, failed.clone()), Orphans::Wait),
+            (
+                "nowhere on purpose",
+                binding(json!([]), answered),
+                Orphans::Go,
+            ),
+            (
+                "nowhere fits",
+                binding(json!([]), failed),
+                Orphans::LastCopies,
+            ),
+            ("made anew", binding(json!([]), json!({})), Orphans::Wait),
+        ] {
+            assert_eq!(orphans(&binding), expected, "{name}");
+        }
+    }
 }

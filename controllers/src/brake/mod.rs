@@ -43,7 +43,7 @@ use runtime::{Action, ApiError, Queue, controller::ReconcileError, events::Sourc
 use trace::NoTrace;
 
 pub(crate) use self::{
-    binding::{BindingPass, Terminating, leftover_id, terminating},
+    binding::{BindingPass, Orphans, Terminating, leftover_id, orphans, terminating},
     removal::leaving,
     work::{Fate, fate},
 };
