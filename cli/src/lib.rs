@@ -15,8 +15,8 @@ use scheduler::plugins::Registry;
 
 use crate::{
     commands::{
-        crds::CrdsArgs, interpret::InterpretArgs, join::JoinArgs, scheduler::SchedulerArgs,
-        unjoin::UnjoinArgs, version::VersionArgs,
+        crds::CrdsArgs, interpret::InterpretArgs, join::JoinArgs, release_hold::ReleaseHoldArgs,
+        scheduler::SchedulerArgs, unjoin::UnjoinArgs, version::VersionArgs,
     },
     failure::Failure,
 };
@@ -74,6 +74,8 @@ enum Command<S: Args> {
     Local(local::LocalArgs),
     /// Try rules of the resource interpreter, without any cluster
     Interpret(InterpretArgs),
+    /// Let removals go that are held back
+    ReleaseHold(ReleaseHoldArgs),
     /// Look into the scheduler's decisions
     Scheduler(SchedulerArgs),
     /// Run the server roles
@@ -129,6 +131,7 @@ pub fn run_with_plugins<S: Args>(
         Command::Unjoin(args) => block_on(commands::unjoin::run(args, global)),
         Command::Local(args) => block_on(commands::local::run(args, global)),
         Command::Interpret(args) => commands::interpret::run(&args, global),
+        Command::ReleaseHold(args) => block_on(commands::release_hold::run(&args, global)),
         Command::Scheduler(args) => commands::scheduler::run(args, plugins, global),
         // Servers bring their own runtime.
         Command::Serve(args) => serve(args).map_err(|error| Failure::new(format!("{error:#}"))),

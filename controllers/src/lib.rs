@@ -10,6 +10,7 @@
 pub mod application_failover;
 pub mod binding;
 pub mod binding_status;
+pub mod brake;
 pub mod cluster;
 pub mod cluster_status;
 pub mod dependencies;
@@ -27,6 +28,7 @@ mod own_writes;
 mod pace;
 pub mod policy;
 pub mod rebalancer;
+pub mod records;
 pub mod scheduling;
 pub mod world;
 mod write;

@@ -35,8 +35,10 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    brake::Brake,
     interpretation::{Interpretation, kinds_in_use},
     own_writes::OwnWrites,
+    records::Answers,
     scheduling::group_values,
 };
 
@@ -87,6 +89,10 @@ pub struct World {
     /// What the control plane's API server serves.
     pub mapper: Mapper,
     pub members: Members,
+    /// What members answered last.
+    pub answers: Answers,
+    /// Holds back removals that are too many.
+    pub brake: Brake,
     /// What kinds mean, by every rule that is configured.
     pub interpreter: Interpretation,
     pub recorder: Recorder,
@@ -140,7 +146,11 @@ impl World {
         let templates_by_claim = templates.index(claim_ids);
         let reconciles = Arc::new(Reconciles::default());
         let metrics = Shared::default();
-        metrics.register(|registry| reconciles.register(registry));
+        let answers = Answers::default();
+        metrics.register(|registry| {
+            reconciles.register(registry);
+            answers.register(registry);
+        });
         Arc::new(Self {
             clusters: Store::builder().build(),
             policies: policies.build(),
@@ -173,6 +183,8 @@ impl World {
             templates_by_claim,
             mapper: Mapper::default(),
             members: Members::default(),
+            answers,
+            brake: Brake::default(),
             recorder: Recorder::start(control_plane.clone()),
             reconciles,
             metrics,

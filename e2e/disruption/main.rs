@@ -13,6 +13,9 @@
 mod stage;
 mod world;
 
+mod held;
+mod leading;
+
 use std::collections::BTreeMap;
 
 use kube::{
@@ -184,11 +187,15 @@ async fn killed_in_mid_flight_nothing_is_lost_and_nothing_doubled() {
 
 /// Kills the servers without warning; the bed starts them again.
 async fn kill() {
+    kill_program("serve").await;
+}
+
+async fn kill_program(name: &str) {
     let running = async {
         let mut look = tokio::time::interval(std::time::Duration::from_millis(50));
         loop {
             look.tick().await;
-            if let Some(process) = &stage().bed.state().processes["serve"].process {
+            if let Some(process) = &stage().bed.state().processes[name].process {
                 return process.pid;
             }
         }

@@ -60,7 +60,7 @@ pub fn stage() -> &'static Stage {
                 .await
                 .unwrap();
             let address = SocketAddr::from(([127, 0, 0, 1], bed.port().unwrap()));
-            serve(&bed, address);
+            serve(&bed, "serve", address);
             (bed, address)
         });
         let stage = Stage {
@@ -76,7 +76,7 @@ pub fn stage() -> &'static Stage {
 }
 
 /// Starts the servers beside the clusters.
-fn serve(bed: &Bed, address: SocketAddr) {
+fn serve(bed: &Bed, name: &str, address: SocketAddr) {
     let kubeconfig = bed.control_plane().kubeconfig().display().to_string();
     // Thresholds are for flapping networks; here an outage is meant.
     let address = address.to_string();
@@ -98,9 +98,14 @@ fn serve(bed: &Bed, address: SocketAddr) {
         "2s",
         "--cluster-success-threshold",
         "2s",
+        // Many stories delete side by side; those about the brake set thresholds of their own.
+        "--cluster-removal-threshold",
+        "off",
+        "--policy-removal-threshold",
+        "off",
     ];
     let args = args.map(str::to_owned).to_vec();
-    bed.run("serve", Path::new(NAVARCH), args, None).unwrap();
+    bed.run(name, Path::new(NAVARCH), args, None).unwrap();
 }
 
 impl Stage {
@@ -135,15 +140,17 @@ impl Stage {
             .unwrap()
     }
 
+    /// Starts more servers beside the first ones, and returns where they tell health and metrics.
+    pub fn serve_also(&self, name: &str) -> SocketAddr {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.bed.port().unwrap()));
+        // Programs are started on the runtime that the bed lives on.
+        self.block_on(async { serve(&self.bed, name, address) });
+        address
+    }
+
     /// The status code and text of a page of the servers.
     pub fn page(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (code, body.to_owned())
+        page_at(self.address, path)
     }
 
     /// Runs a future that has to outlive the test that asks for it, such as the start of a cluster.
@@ -158,6 +165,21 @@ impl Stage {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// The status code and text of a page of the servers at an address; code 0 when nobody answers.
+pub fn page_at(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut answer = String::new();
+    let asked = TcpStream::connect(address).and_then(|mut stream| {
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        stream.read_to_string(&mut answer)
+    });
+    if let Err(error) = asked {
+        return (0, error.to_string());
+    }
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (code, body.to_owned())
 }
 
 /// Both streams of a command.

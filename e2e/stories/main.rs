@@ -12,6 +12,7 @@
 #[path = "../stage/mod.rs"]
 mod stage;
 
+mod brake;
 mod claims;
 mod cluster_scoped;
 mod conflicts;
@@ -38,5 +39,6 @@ mod placement;
 mod policy_life;
 mod propagate;
 mod rebalancer;
+mod records;
 mod reports;
 mod status;

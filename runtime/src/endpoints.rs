@@ -62,7 +62,9 @@ pub async fn serve(
         .with_state(Served { readiness, metrics })
         .merge(extra);
     let listener = tokio::net::TcpListener::bind(address).await?;
-    axum::serve(listener, router)
+    // Pages may want to know who asks.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await
 }

@@ -15,6 +15,7 @@ pub mod dynamic;
 pub mod endpoints;
 pub mod error;
 pub mod events;
+pub mod lease;
 pub mod member;
 pub mod metrics;
 pub mod queue;

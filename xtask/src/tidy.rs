@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "crds",
             "interpreter",
+            "propagation",
             "runtime",
             "scheduler",
             "testbed",

@@ -4,6 +4,7 @@ pub(crate) mod crds;
 pub(crate) mod interpret;
 pub(crate) mod join;
 pub(crate) mod local;
+pub(crate) mod release_hold;
 pub(crate) mod scheduler;
 pub(crate) mod unjoin;
 pub(crate) mod version;

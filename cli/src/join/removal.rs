@@ -13,6 +13,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     runtime::wait::{await_condition, conditions::is_deleted},
 };
+use propagation::brake::RELEASE_HOLD;
 use serde_json::json;
 
 use super::{
@@ -110,6 +111,7 @@ pub async fn unjoin(options: &UnjoinOptions) -> Result<Vec<String>, Error> {
         return Ok(Vec::new());
     }
     let clusters: Api<Cluster> = Api::all(control_plane.clone());
+    let_go(&clusters, &options.name).await?;
     delete(&clusters, &cluster).await?;
     (options.note)(&format!("waiting until {} is gone", options.name));
     let mut problems = Vec::new();
@@ -134,6 +136,17 @@ pub async fn unjoin(options: &UnjoinOptions) -> Result<Vec<String>, Error> {
         }
     }
     Ok(problems)
+}
+
+/// Whoever takes a cluster out of the fleet means everything that goes with it; a bare deletion of the Cluster has to be confirmed.
+async fn let_go(clusters: &Api<Cluster>, name: &str) -> Result<(), Error> {
+    let now = jiff::Timestamp::now().to_string();
+    let patch = json!({"metadata": {"annotations": {RELEASE_HOLD: now}}});
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    let request = clusters.patch(name, &params, &patch);
+    call(format!("release cluster/{name}"), request)
+        .await
+        .map(drop)
 }
 
 /// The Cluster, and a client for the member that is certainly the one that is meant.

@@ -1,7 +1,7 @@
 //! Binding -> Works: one Work in the execution space of each cluster that the binding names.
 //!
 //! reads   bindings, Works, Clusters, override policies, templates
-//! writes  Works, condition `PurgeBarrier`      owns  finalizers `karmada.io/binding-controller` and `karmada.io/cluster-resource-binding-controller`
+//! writes  Works, conditions `PurgeBarrier`, `RemovalHeld`  owns  finalizers `karmada.io/binding-controller` and `karmada.io/cluster-resource-binding-controller`
 //! woken by  bindings, override policies, Works that go or are edited by others, Clusters whose labels or fields change
 //!
 //! Both kinds of binding run through the same code.
@@ -34,6 +34,7 @@ use trace::NoTrace;
 
 use self::metrics::Metrics;
 use crate::{
+    brake::{self, BindingPass, Orphans, Terminating},
     world::{Bindings, World, template_of, to_value},
     write,
 };
@@ -53,13 +54,13 @@ pub enum Error {
     Release { binding: Key, source: ApiError },
     #[error("patch status of binding {binding}")]
     PatchStatus { binding: Key, source: ApiError },
+    #[error("report what is held back of binding {binding}")]
+    ReportHeld { binding: Key, source: ApiError },
     #[error("divide completions of binding {binding}: {source}")]
     Completions {
         binding: Key,
         source: render::CompletionsError,
     },
-    #[error("patch status of binding {binding}")]
-    PatchStatus { binding: Key, source: ApiError },
     #[error("sync works of binding {binding}: {message}")]
     Works {
         binding: Key,
@@ -76,8 +77,8 @@ impl ReconcileError for Error {
             Self::DeleteWork { .. } => "DeleteWorkFailed",
             Self::Release { .. } => "ReleaseFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
+            Self::ReportHeld { .. } => "ReportHeldFailed",
             Self::Completions { .. } => "CompletionsFailed",
-            Self::PatchStatus { .. } => "PatchStatusFailed",
             Self::Works { .. } => "SyncWorkFailed",
         }
     }
@@ -93,7 +94,9 @@ impl ReconcileError for Error {
     fn is_conflict(&self) -> bool {
         match self {
             Self::Release { source, .. } => source.is_conflict(),
-            Self::PatchStatus { source, .. } => source.is_conflict() || source.is_not_found(),
+            Self::PatchStatus { source, .. } | Self::ReportHeld { source, .. } => {
+                source.is_conflict() || source.is_not_found()
+            }
             Self::Works { conflict, .. } => *conflict,
             _ => false,
         }
@@ -165,8 +168,9 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     if binding.meta().deletion_timestamp.is_some() {
         return release(context, &*binding, &works).await;
     }
-    if render::is_answered(&*binding) {
-        remove_orphans(context, &*binding, &works).await?;
+    let which = brake::orphans(&*binding);
+    if which != Orphans::Wait {
+        remove_orphans(context, &*binding, &works, which).await?;
     }
     let barrier = barrier(world, &*binding, &works);
     show_barrier(context, &*binding, barrier.as_ref()).await?;
@@ -197,15 +201,45 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
 }
 
 /// Deletes the Works of a terminating binding and lets it go. The Works' own finalizers clean the members.
+///
+/// A binding that somebody deleted while template and policy are as they were leaves its Works to the next one.
 async fn release<B: Bindings>(
     context: &Context,
     binding: &B,
     works: &[Arc<Work>],
 ) -> Result<Action, Error> {
-    for work in works {
-        delete_work(&context.world, work).await?;
-    }
+    let world = &context.world;
     let key = binding.key();
+    let why = brake::terminating(world, binding, works)
+        .await
+        .map_err(|source| Error::ReadTemplate {
+            binding: key.clone(),
+            source,
+        })?;
+    let mut pass = BindingPass::everything(world, binding, why == Terminating::KindGone);
+    if why == Terminating::ByHand {
+        tracing::info!(
+            "The template still wants the deleted binding, leaving its Works to the next one"
+        );
+    } else {
+        for work in works {
+            let is_going = work.metadata.deletion_timestamp.is_some();
+            if !is_going && pass.may_remove(work) {
+                delete_work(world, work).await?;
+            }
+        }
+    }
+    let holds = pass.holds();
+    pass.finish(&context.events)
+        .await
+        .map_err(|source| Error::ReportHeld {
+            binding: key.clone(),
+            source,
+        })?;
+    if holds {
+        // A release wakes it.
+        return Ok(Action::AwaitChange);
+    }
     let api = B::api(&context.world, key.namespace.as_deref());
     write::remove_finalizer(&api, B::store(&context.world), binding, B::FINALIZER)
         .await
@@ -220,17 +254,28 @@ async fn remove_orphans<B: Bindings>(
     context: &Context,
     binding: &B,
     works: &[Arc<Work>],
+    which: Orphans,
 ) -> Result<(), Error> {
     let mut failed = None;
+    let mut pass = BindingPass::orphans(&context.world, binding, which);
     for orphan in render::orphans(
         binding.spec(),
         works.iter().map(AsRef::as_ref),
         &mut NoTrace,
     ) {
+        if !pass.may_remove(orphan) {
+            continue;
+        }
         if let Err(error) = delete_work(&context.world, orphan).await {
             failed = Some(error);
         }
     }
+    pass.finish(&context.events)
+        .await
+        .map_err(|source| Error::ReportHeld {
+            binding: binding.key(),
+            source,
+        })?;
     let Some(error) = failed else { return Ok(()) };
     context.events.warning(
         write::reference(binding),
@@ -322,7 +367,8 @@ fn describe(error: &Error) -> String {
         Error::ReadTemplate { source, .. }
         | Error::DeleteWork { source, .. }
         | Error::PatchStatus { source, .. }
-        | Error::Release { source, .. } => {
+        | Error::Release { source, .. }
+        | Error::ReportHeld { source, .. } => {
             format!("{error}: {source}")
         }
     }

@@ -63,6 +63,13 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
         }
     });
 
+    let to = Arc::clone(queue);
+    world.brake.on_release(move |holder| {
+        if let Some(key) = holder.binding::<B>() {
+            to.add(key.clone());
+        }
+    });
+
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
     world.cluster_overrides.subscribe(move |change| {
         if let Some(world) = weak.upgrade() {

@@ -3,7 +3,9 @@
 use crds::{
     cluster::{Cluster, ClusterSyncMode},
     conditions::{self, status},
-    keys, names, reasons,
+    keys, names,
+    object::{Gvk, Key},
+    reasons,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{
@@ -17,7 +19,7 @@ use kube::{
 use runtime::{Action, ApiError, error::call};
 
 use super::{Error, POLL, Reconciler};
-use crate::{world::Bindings, write};
+use crate::{brake, world::Bindings, write};
 
 /// The condition of a Cluster that says what its removal waits for.
 pub const REMOVAL: &str = "navarch.dev/Removal";
@@ -30,6 +32,8 @@ const PARALLEL: usize = 16;
 /// What a removal waits for.
 #[derive(Debug, PartialEq, Eq)]
 enum Obstacle {
+    /// More would go than the brake lets go at once.
+    Held(String),
     /// Works that are still there; their objects are being removed from the member.
     Works(Vec<String>),
     /// The execution namespace, empty of Works.
@@ -41,6 +45,7 @@ enum Obstacle {
 impl Obstacle {
     fn condition(self, namespace: &str) -> Condition {
         let (reason, message) = match self {
+            Self::Held(message) => ("ClusterRemovalLimit", message),
             Self::Works(works) => (
                 "WorksRemaining",
                 format!(
@@ -119,6 +124,11 @@ impl Reconciler {
     async fn obstacle(&self, cluster: &Cluster) -> Result<Option<Obstacle>, Error> {
         let name = cluster.name_any();
         let namespace = names::execution_namespace(&name);
+        if !self.is_terminating(&namespace)
+            && let Some(held) = brake::leaving(&self.world, cluster)
+        {
+            return Ok(Some(Obstacle::Held(held)));
+        }
         let is_gone = self
             .remove_execution_namespace(cluster, &namespace)
             .await
@@ -143,6 +153,13 @@ impl Reconciler {
         let mut bindings = self.bindings_in::<crds::work::ResourceBinding>(&name);
         bindings.extend(self.bindings_in::<crds::work::ClusterResourceBinding>(&name));
         Ok((!bindings.is_empty()).then_some(Obstacle::Bindings(bindings)))
+    }
+
+    fn is_terminating(&self, namespace: &str) -> bool {
+        let namespaces = Gvk::parse("v1", "Namespace");
+        let key = Key::cluster_scoped(namespace);
+        let found = self.world.templates.object(&namespaces, &key);
+        found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())
     }
 
     /// Returns whether the namespace is gone.

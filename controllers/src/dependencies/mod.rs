@@ -190,7 +190,7 @@ async fn distribute<I: Bindings>(context: &Context, binding: Arc<I>) -> Result<A
     };
     let about_template = write::template_reference(&binding.spec().resource);
     let template = to_value(&template);
-    let dependencies = match world.interpreter.dependencies(&template) {
+    let dependencies = match world.interpreter.dependencies(&template).await {
         Ok(dependencies) => dependencies,
         Err(source) => {
             context.events.warning(
@@ -204,12 +204,11 @@ async fn distribute<I: Bindings>(context: &Context, binding: Arc<I>) -> Result<A
             });
         }
     };
-    let has_hook = || {
+    if dependencies.is_empty() && !is_recorded(&*binding) {
         let operation = crds::config::InterpreterOperation::InterpretDependency;
-        world.interpreter.hook_enabled(&gvk, operation)
-    };
-    if dependencies.is_empty() && !is_recorded(&*binding) && !has_hook() {
-        return Ok(Action::AwaitChange);
+        if !world.interpreter.hook_enabled(&gvk, operation).await {
+            return Ok(Action::AwaitChange);
+        }
     }
 
     if record(world, &*binding, &dependencies).await? {

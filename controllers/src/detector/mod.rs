@@ -10,6 +10,7 @@
 mod claims;
 mod deferral;
 mod error;
+mod explain;
 mod handle;
 mod key;
 mod metrics;
@@ -28,8 +29,8 @@ use propagation::{
 use runtime::events::Source;
 
 use self::metrics::Metrics;
-pub(crate) use self::{claims::release, wake::specification_changed};
-pub use self::{error::Error, handle::Handle, key::TemplateKey};
+pub(crate) use self::{claims::release, explain::explain, wake::specification_changed};
+pub use self::{error::Error, explain::Explanation, handle::Handle, key::TemplateKey};
 use crate::World;
 
 /// The component that events name.

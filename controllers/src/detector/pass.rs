@@ -88,7 +88,7 @@ fn may_propagate(key: &TemplateKey, template: &DynamicObject, context: &Context)
     !is_collected && skip::may_propagate(&subject, apis, namespaces, &mut NoTrace).is_allowed()
 }
 
-fn subject(key: &TemplateKey, template: &DynamicObject) -> Subject {
+pub(super) fn subject(key: &TemplateKey, template: &DynamicObject) -> Subject {
     Subject {
         api_version: key.gvk.api_version(),
         kind: key.gvk.kind.clone(),
@@ -99,13 +99,13 @@ fn subject(key: &TemplateKey, template: &DynamicObject) -> Subject {
 }
 
 /// The policies that can concern a template.
-struct Candidates {
+pub(super) struct Candidates {
     policies: Vec<Arc<PropagationPolicy>>,
     cluster_policies: Vec<Arc<ClusterPropagationPolicy>>,
 }
 
 impl Candidates {
-    fn read(world: &World, namespace: Option<&str>) -> Self {
+    pub(super) fn read(world: &World, namespace: Option<&str>) -> Self {
         Self {
             policies: namespace.map_or_else(Vec::new, |namespace| {
                 world
@@ -116,7 +116,7 @@ impl Candidates {
         }
     }
 
-    fn views(&self) -> (Vec<Policy<'_>>, Vec<Policy<'_>>) {
+    pub(super) fn views(&self) -> (Vec<Policy<'_>>, Vec<Policy<'_>>) {
         let policies = self.policies.iter().map(|it| Policy::from(it.as_ref()));
         let cluster = self.cluster_policies.iter();
         (

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{Error, Gates, TemplateKey, claims::binding_key};
 use crate::{
+    brake,
     world::{Bindings, World},
     write,
 };
@@ -140,7 +141,7 @@ pub(super) async fn upsert<B: Bindings>(
     );
     let binding_key = binding_key(key);
     let (store, api) = (B::store(world), B::api(world, key.namespace()));
-    let permanent_id = Uuid::new_v4().to_string();
+    let fresh_id = || Uuid::new_v4().to_string();
     let failed = |source| Error::WriteBinding {
         binding: binding_key.to_string(),
         source,
@@ -148,7 +149,9 @@ pub(super) async fn upsert<B: Bindings>(
     let existing = if let Some(existing) = store.get(&binding_key) {
         existing
     } else {
-        let new = binding::create(desired.clone(), &permanent_id);
+        // A binding that somebody deleted gets its identity back, and with it the Works that it left.
+        let id = brake::leftover_id::<B>(world, &binding_key, &key.gvk.kind, &key.key);
+        let new = binding::create(desired.clone(), &id.unwrap_or_else(fresh_id));
         match write::create(&api, store, &new).await {
             Ok(_) => return Ok(Written::CREATED),
             // The store lags behind: take what is there as if it had been known.
@@ -163,7 +166,7 @@ pub(super) async fn upsert<B: Bindings>(
         }
     };
     keep_version(existing.as_ref(), &mut desired);
-    let Some(merged) = binding::merge(existing.as_ref(), &desired, &permanent_id)? else {
+    let Some(merged) = binding::merge(existing.as_ref(), &desired, &fresh_id())? else {
         return Ok(Written::default());
     };
     let changed = write::update(&api, store, existing.as_ref(), &merged)

@@ -142,7 +142,7 @@ fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
         generation: binding.meta().generation.unwrap_or_default(),
         timeout: context.timeout,
         gone: &gone,
-        is_released: brake::is_released(released, brake::Threshold::default().window, &now),
+        is_released: brake::is_released(released, &now),
         now: &now,
     };
     eviction::assess(&inputs, &mut NoTrace)

@@ -19,7 +19,11 @@ use super::{
     observe::{ObserveError, Place, place},
     status::{self, Interpreted},
 };
-use crate::{world::to_value, write};
+use crate::{
+    records::{Action as Asked, Outcome},
+    world::to_value,
+    write,
+};
 
 /// When a Work is looked at again whose kinds are being listed for the first time.
 const PENDING: Duration = Duration::from_secs(4);
@@ -77,6 +81,16 @@ impl ManifestError {
             Self::Observe(ObserveError::Api(_)) | Self::Api(_) => None,
         }
     }
+
+    /// A word from a bounded set.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Plan(_) | Self::MarkRemoved(_) | Self::Refused { .. } => "Refused",
+            Self::Observe(ObserveError::NoKind { .. }) => "NoKind",
+            Self::Observe(ObserveError::Api(error)) | Self::Api(error) => error.reason(),
+            Self::Malformed(_) => "Malformed",
+        }
+    }
 }
 
 /// What came of one manifest.
@@ -105,13 +119,15 @@ pub(super) async fn apply(
         places.push(found);
     }
     let mut outcomes = Vec::new();
-    for (manifest, found) in manifests.iter().zip(places) {
+    let key = Key::of_meta(&work.metadata);
+    for (ordinal, (manifest, found)) in manifests.iter().zip(places).enumerate() {
         let outcome = match found {
             Ok(place) => apply_one(context, work, manifest, &place, &member.name)
                 .await
                 .map_err(|error| error.explained(&member.name)),
             Err(error) => Err(error.into()),
         };
+        remember(context, &key, ordinal, &outcome);
         outcomes.push(outcome);
     }
     let errors: Vec<&ManifestError> = outcomes
@@ -269,6 +285,31 @@ fn report(
                 reasons::SYNC_FAILED,
                 events::sync_template_failed(&key, cluster, &error),
             );
+        }
+    }
+}
+
+/// Keeps what the member answered, for whoever asks.
+fn remember(
+    context: &Context,
+    work: &Key,
+    ordinal: usize,
+    outcome: &Result<Applied, ManifestError>,
+) {
+    let answers = &context.world.answers;
+    match outcome {
+        Ok(applied) => {
+            let action = match (applied.created, applied.written) {
+                (true, _) => Asked::Create,
+                (false, true) => Asked::Update,
+                (false, false) => Asked::Compare,
+            };
+            answers.keep(work, ordinal, action, Outcome::Success);
+        }
+        Err(error) => {
+            let message = error.to_string();
+            let outcome = Outcome::Failure(error.reason(), &message);
+            answers.keep(work, ordinal, Asked::Apply, outcome);
         }
     }
 }

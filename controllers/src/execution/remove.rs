@@ -16,7 +16,11 @@ use super::{
     observe::{ObserveError, Place, place},
     works_api,
 };
-use crate::write;
+use crate::{
+    brake::{Fate, fate},
+    records::{Action as Asked, Outcome},
+    write,
+};
 
 pub(super) async fn remove(
     context: &Context,
@@ -34,16 +38,36 @@ pub(super) async fn remove(
         return Ok(Action::AwaitChange);
     }
     let leaving = cluster.is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some());
+    let fate = if leaving {
+        Fate::Remove
+    } else {
+        fate(&context.world, &context.events, work)
+            .await
+            .map_err(|source| Error::PatchStatus {
+                work: Key::of_meta(&work.metadata),
+                source,
+            })?
+    };
     match context.world.members.member(name) {
+        // A release wakes it.
+        _ if fate == Fate::Held => return Ok(Action::AwaitChange),
+        _ if fate == Fate::Keep => {}
         Some(member) if is_ready(cluster) => {
-            for manifest in &execution::manifests(work) {
-                clean(context, work, manifest, &member)
-                    .await
-                    .map_err(|error| Error::Remove {
-                        work: Key::of_meta(&work.metadata),
+            let key = Key::of_meta(&work.metadata);
+            for (ordinal, manifest) in execution::manifests(work).iter().enumerate() {
+                let outcome = clean(context, work, manifest, &member).await;
+                let answers = &context.world.answers;
+                if let Err(error) = outcome {
+                    let message = error.to_string();
+                    let answer = Outcome::Failure(error.reason(), &message);
+                    answers.keep(&key, ordinal, Asked::Delete, answer);
+                    return Err(Error::Remove {
+                        work: key,
                         cluster: name.into(),
-                        message: error.to_string(),
-                    })?;
+                        message,
+                    });
+                }
+                answers.keep(&key, ordinal, Asked::Delete, Outcome::Success);
             }
         }
         // A cluster that leaves the fleet and does not answer keeps its objects; leaving must not hang on it.

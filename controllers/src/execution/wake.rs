@@ -12,7 +12,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use runtime::{Change, queue::Priority};
 
 use super::{is_applied, is_ready, lanes::Lanes};
-use crate::world::World;
+use crate::{brake::Holder, world::World};
 
 /// Changes of a member object come in bursts, while its pods start; this long a burst is gathered into one pass.
 const GATHER: Duration = Duration::from_millis(25);
@@ -36,6 +36,13 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
             to.of(&key).add(key);
         }
         _ => {}
+    });
+
+    let to = Arc::clone(lanes);
+    world.brake.on_release(move |holder| {
+        if let Holder::Work(key) = holder {
+            to.of(key).add(key.clone());
+        }
     });
 
     let to = Arc::clone(lanes);

@@ -125,6 +125,11 @@ impl Interpretation {
         Arc::clone(&self.current.read())
     }
 
+    /// The interpreter as it is this moment, for whoever explains and cannot wait. What a webhook would answer is not known to it.
+    pub(crate) fn present(&self) -> Arc<Interpreter> {
+        Arc::clone(&self.current.read())
+    }
+
     /// Whether some layer has a hook.
     pub async fn hook_enabled(
         &self,

@@ -245,6 +245,13 @@ impl Failure {
     }
 }
 
+/// Whether the user, or a policy that claims the Namespace, decides instead of us.
+pub(crate) fn is_left_alone(namespace: &serde_json::Value) -> bool {
+    let label = |key| object::label(namespace, key).unwrap_or_default();
+    label(keys::SKIP_AUTO_PROPAGATION).eq_ignore_ascii_case("true")
+        || !label(keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID).is_empty()
+}
+
 /// A cluster whose controller has not made its execution space yet is not written to; its finalizer says when it has.
 fn has_execution_space(cluster: &crds::cluster::Cluster) -> bool {
     cluster.metadata.deletion_timestamp.is_none()

@@ -7,15 +7,16 @@
 //! Both kinds of policy run through the same code. Which policy gets a template is the [detector](crate::detector)'s decision.
 
 mod concerned;
+mod faults;
 mod kinds;
 mod letting_go;
 mod unmatched;
 mod wake;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::{
-    object::Gvk,
+    object::{Gvk, Key},
     policy::{ClusterPropagationPolicy, PropagationPolicy},
 };
 use futures::future::BoxFuture;
@@ -23,6 +24,7 @@ use kube::{
     ResourceExt,
     api::{Patch, PatchParams},
 };
+use parking_lot::Mutex;
 use propagation::matching::{PolicyKind, PolicyRef};
 use runtime::{
     Action, ApiError, Queue, controller::ReconcileError, error::call, events::Source,
@@ -104,6 +106,8 @@ struct Context {
     detector: Handle,
     options: Options,
     events: Arc<Source>,
+    /// The generation of each policy whose faults were told of.
+    told: Mutex<HashMap<PolicyRef, i64>>,
 }
 
 /// A policy in the queue, printed with its kind because names of the two kinds may be equal.
@@ -134,6 +138,7 @@ pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFu
         detector: detector.clone(),
         options,
         events: Source::new(&world.recorder, detector::COMPONENT),
+        told: Mutex::default(),
     });
     let running = controllers.map(|controller| {
         let context = Arc::clone(&context);
@@ -161,6 +166,7 @@ pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFu
 async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Action, Error> {
     let world = &context.world;
     let Some(policy) = P::store(world).get(&key_of(key)) else {
+        context.told.lock().remove(key);
         return Ok(Action::AwaitChange);
     };
     if policy.meta().deletion_timestamp.is_some() {
@@ -178,6 +184,7 @@ async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Ac
         return Ok(Action::AwaitChange);
     }
     let view = policy.view();
+    tell_faults(policy.as_ref(), key, context);
     let concerned = concerned::concerned(&view, world, context);
     if concerned.is_empty() {
         return Ok(without_templates(policy.as_ref(), context));
@@ -188,15 +195,39 @@ async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Ac
     Ok(Action::AwaitChange)
 }
 
+/// Tells once of each generation what is wrong with it; an earlier process has told of what it found at its start.
+fn tell_faults<P: Policies>(policy: &P, key: &PolicyRef, context: &Context) {
+    let generation = policy.meta().generation.unwrap_or_default();
+    let told = context.told.lock().insert(key.clone(), generation);
+    let is_told = match told {
+        Some(told) => told == generation,
+        None => unmatched::when(age(policy)) == When::Never,
+    };
+    if is_told {
+        return;
+    }
+    let clusters = &context.world.clusters;
+    let is_cluster = |name: &str| clusters.get(&Key::cluster_scoped(name)).is_some();
+    for (reason, message) in faults::faults(&policy.view(), is_cluster) {
+        let about = write::reference(policy);
+        context.events.warning(about, reason, message);
+    }
+}
+
+fn age<P: Policies>(policy: &P) -> Duration {
+    let created = policy.meta().creation_timestamp.as_ref();
+    created
+        .and_then(|created| {
+            let age = jiff::Timestamp::now().duration_since(created.0);
+            Duration::try_from(age).ok()
+        })
+        .unwrap_or_default()
+}
+
 /// Tells of a policy that still selects nothing some time after it was made.
 fn without_templates<P: Policies>(policy: &P, context: &Context) -> Action {
     let world = &context.world;
-    let created = policy.meta().creation_timestamp.as_ref();
-    let age = created.and_then(|created| {
-        let age = jiff::Timestamp::now().duration_since(created.0);
-        Duration::try_from(age).ok()
-    });
-    match unmatched::when(age.unwrap_or_default()) {
+    match unmatched::when(age(policy)) {
         When::After(rest) => Action::Requeue(rest),
         When::Never => Action::AwaitChange,
         When::Now => {

@@ -81,6 +81,31 @@ impl FeatureGates {
             .unwrap_or(gate.stage == Stage::Beta)
     }
 
+    /// Every gate that something looks at, by name.
+    pub(crate) fn every(&self) -> BTreeMap<&'static str, bool> {
+        let scheduler = &self.scheduler;
+        let gates = [
+            PROPAGATION_POLICY_PREEMPTION,
+            PRIORITY_BASED_SCHEDULING,
+            MULTIPLE_POD_TEMPLATES_SCHEDULING,
+            WORKLOAD_AFFINITY,
+            RESOURCE_QUOTA_ESTIMATE,
+        ];
+        let mut every: BTreeMap<_, _> = gates
+            .into_iter()
+            .map(|gate| (gate.name, self.is_enabled(gate)))
+            .collect();
+        every.insert(
+            "CustomizedClusterResourceModeling",
+            scheduler.customized_cluster_resource_modeling,
+        );
+        every.insert(
+            "SchedulingOvercommitProtection",
+            scheduler.scheduling_overcommit_protection,
+        );
+        every
+    }
+
     pub(crate) fn scheduler(&self) -> scheduler::Gates {
         self.scheduler
     }

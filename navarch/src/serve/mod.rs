@@ -4,8 +4,10 @@ mod accepted;
 mod debug;
 mod estimation;
 mod gates;
+mod lead;
 mod options;
 mod process;
+mod report;
 mod switches;
 
 pub(crate) use options::ServeArgs;
@@ -14,19 +16,25 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use controllers::{
-    World, application_failover, binding, binding_status, cluster, cluster_status, dependencies,
-    deployment_replicas_syncer, descheduler, detector, discovery, estimators, eviction, execution,
-    hpa_scale_target_marker, interpretation, namespace, policy, rebalancer, scheduling,
+    World, application_failover, binding, binding_status, brake, cluster, cluster_status,
+    dependencies, deployment_replicas_syncer, descheduler, detector, discovery, estimators,
+    eviction, execution, hpa_scale_target_marker, interpretation, namespace, policy, rebalancer,
+    scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
-use futures::future::BoxFuture;
 use kube::Client;
-use runtime::endpoints::{self, Readiness};
+use runtime::{
+    endpoints::{self, Readiness},
+    lease::Lost,
+};
 use scheduler::plugins::Registry;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::options::Resolved;
+use self::{
+    lead::{Led, Role, lead},
+    options::Resolved,
+};
 
 /// How long passes under way may take to finish after the first signal to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -117,14 +125,25 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
         started = start(&world, &resolved) => started?,
     }
     let mut tasks = JoinSet::new();
-    for role in roles {
-        tasks.spawn(role);
+    for led in roles {
+        tasks.spawn(lead(
+            Arc::clone(&world),
+            resolved.election.clone(),
+            resolved.report.clone(),
+            led,
+        ));
     }
     tracing::info!(component = ?resolved.component, "Serving");
+    // Standing by is being ready as well: a rollout waits for the new process before it ends the one that leads.
     readiness.ready();
 
+    let mut lost = None;
     tokio::select! {
         () = stop.cancelled() => {}
+        ended = tasks.join_next() => {
+            stop.cancel();
+            lost = ended.and_then(failure);
+        }
         served = &mut endpoints => {
             stop.cancel();
             served?.with_context(|| format!("serve health and metrics on {}", resolved.health_address()))?;
@@ -132,25 +151,38 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     }
     readiness.not_ready("stopping");
     tracing::info!("Stopping, letting the passes under way finish");
-    let finished = async { while tasks.join_next().await.is_some() {} };
+    let finished = async {
+        while let Some(ended) = tasks.join_next().await {
+            lost = lost.take().or(failure(ended));
+        }
+    };
     if tokio::time::timeout(GRACE, finished).await.is_err() {
         tracing::warn!(
             seconds = GRACE.as_secs(),
             "Some passes did not finish in time; they are taken up again at the next start"
         );
     }
-    Ok(())
+    match lost {
+        Some(lost) => Err(lost.into()),
+        None => Ok(()),
+    }
+}
+
+/// Why the work of a role ended before the process was told to stop.
+fn failure(ended: Result<Result<(), Lost>, JoinError>) -> Option<Lost> {
+    // A panic of a role has been told of where it happened; its passes are contained one by one.
+    ended.ok().and_then(Result::err)
 }
 
 struct Prepared {
-    roles: Vec<BoxFuture<'static, ()>>,
+    roles: Vec<Led>,
     /// What the process serves besides health and metrics.
     pages: axum::Router,
 }
 
 /// Subscribes every reconciler of the component, before the first object arrives.
 fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
-    let mut roles = Vec::new();
+    let mut led = Vec::new();
     let mut pages = axum::Router::new();
     let workers = &resolved.workers;
     let estimators = resolved
@@ -158,7 +190,10 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         .clone()
         .map(|options| estimators::prepare(world, options));
     if let (Some(options), Some(estimators)) = (resolved.descheduler, &estimators) {
-        roles.push(descheduler::prepare(world, Arc::clone(estimators), options));
+        led.push(Led {
+            role: Role::Descheduler,
+            tasks: vec![descheduler::prepare(world, Arc::clone(estimators), options)],
+        });
     }
     if resolved.component.has_scheduler() {
         let shared = scheduling::shared(
@@ -167,20 +202,19 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
             resolved.scheduling.clone(),
             estimators,
         );
-        roles.push(scheduling::prepare::<ResourceBinding>(
-            &shared,
-            workers.scheduler,
-        ));
-        roles.push(scheduling::prepare::<ClusterResourceBinding>(
-            &shared,
-            workers.scheduler,
-        ));
+        led.push(Led {
+            role: Role::Scheduler,
+            tasks: vec![
+                scheduling::prepare::<ResourceBinding>(&shared, workers.scheduler),
+                scheduling::prepare::<ClusterResourceBinding>(&shared, workers.scheduler),
+            ],
+        });
         if resolved.debug {
             pages = pages.merge(debug::scheduling(shared));
         }
     }
     if resolved.component.has_controllers() {
-        roles.push(interpretation::prepare(world));
+        let mut roles = vec![interpretation::prepare(world)];
         let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
         roles.push(detecting);
         roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
@@ -246,8 +280,19 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         if is_on(switches::WORKLOAD_REBALANCER) {
             roles.push(rebalancer::prepare(world, 1));
         }
+        roles.push(brake::prepare(world, resolved.brake));
+        led.push(Led {
+            role: Role::Controllers,
+            tasks: roles,
+        });
+        if resolved.debug {
+            pages = pages.merge(debug::records(Arc::clone(world)));
+        }
     }
-    Prepared { roles, pages }
+    Prepared {
+        roles: led,
+        pages: debug::for_neighbours(pages),
+    }
 }
 
 /// Fills the stores; returns when nothing is missing from the picture that the first pass decides on.

@@ -5,21 +5,25 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use controllers::{
-    application_failover, cluster, cluster_status, dependencies, descheduler, detector, discovery,
-    estimators, eviction, interpretation, namespace, policy, scheduling,
+    application_failover, brake, cluster, cluster_status, dependencies, descheduler, detector,
+    discovery, estimators, eviction, interpretation, namespace, policy, scheduling,
 };
-use crds::policy::ConflictResolution;
+use crds::{keys, policy::ConflictResolution};
 use kube::{
     Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use propagation::{
+    brake::Threshold,
     render,
     skip::{SkippedApis, SkippedNamespaces},
 };
 use scheduler::plugins::Registry;
 
-use super::{Component, accepted::Accepted, estimation, gates::FeatureGates, switches::Switches};
+use super::{
+    Component, accepted::Accepted, estimation, gates::FeatureGates, lead::Election, report::Report,
+    switches::Switches,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
@@ -62,10 +66,33 @@ pub(crate) struct ServeArgs {
     #[arg(long, alias = "metrics-bind-address", value_name = "ADDRESS")]
     pub(super) health_probe_bind_address: Option<String>,
 
-    /// Serve what the process knows of its decisions under `/debug` on the same address. It has no authentication and shows
-    /// names of clusters and objects.
+    /// Serve what the process knows of its decisions under `/debug` on the same address, to clients on the same host alone.
     #[arg(long)]
     pub(super) enable_debug: bool,
+
+    /// Work only while holding a Lease of the role, so that of several processes one works.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub(super) leader_elect: bool,
+
+    /// Namespace of the Leases and of the component reports.
+    #[arg(long, default_value = keys::namespaces::SYSTEM, value_name = "NAME")]
+    pub(super) leader_elect_resource_namespace: String,
+
+    /// Name of the scheduler's Lease; the controllers' is karmada-controller-manager.
+    #[arg(long, default_value = "karmada-scheduler", value_name = "NAME")]
+    pub(super) leader_elect_resource_name: String,
+
+    /// How long a Lease that is not renewed any more is waited for.
+    #[arg(long, default_value = "15s", value_parser = duration, value_name = "DURATION")]
+    pub(super) leader_elect_lease_duration: Duration,
+
+    /// How long renewing may fail before a process stops working and ends.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub(super) leader_elect_renew_deadline: Duration,
+
+    /// Between two renewals of a Lease, or two looks at another's.
+    #[arg(long, default_value = "2s", value_parser = duration, value_name = "DURATION")]
+    pub(super) leader_elect_retry_period: Duration,
 
     /// APIs whose objects stay in the control plane: `group`, `group/version`, `group/version/Kind,Kind`, separated by `;`.
     #[arg(long, default_value = "", value_name = "APIS")]
@@ -132,6 +159,16 @@ pub(crate) struct ServeArgs {
     /// How long a cluster has to fail before it is not ready any more.
     #[arg(long, default_value = "30s", value_parser = duration, value_name = "DURATION")]
     pub(super) cluster_failure_threshold: Duration,
+
+    /// How much may be removed from a cluster at once: `<percent>%/<count>/<seconds>s`, of which the larger of share and count may
+    /// go within the time, or `off`. The rest waits for `navarch release-hold`. Annotation navarch.dev/removal-threshold of a
+    /// Cluster goes before.
+    #[arg(long, default_value_t = Threshold::default(), value_name = "THRESHOLD")]
+    pub(super) cluster_removal_threshold: Threshold,
+
+    /// The same for what the decisions about one policy remove. The annotation of a policy goes before.
+    #[arg(long, default_value_t = Threshold::default(), value_name = "THRESHOLD")]
+    pub(super) policy_removal_threshold: Threshold,
 
     /// Bindings with another scheduler name are left alone.
     #[arg(long, default_value = scheduler::options::DEFAULT_SCHEDULER, value_name = "NAME")]
@@ -230,6 +267,9 @@ pub(super) struct Resolved {
     pub(super) debug: bool,
     pub(super) controllers: Switches,
     pub(super) dependencies: dependencies::Options,
+    /// How roles are led; `None` without election.
+    pub(super) election: Option<Election>,
+    pub(super) report: Report,
     pub(super) workers: Workers,
     pub(super) interpretation: interpretation::Options,
     pub(super) scheduler: scheduler::Options,
@@ -239,6 +279,7 @@ pub(super) struct Resolved {
     pub(super) estimators: Option<estimators::Options>,
     /// Set if the process takes replicas out.
     pub(super) descheduler: Option<descheduler::Options>,
+    pub(super) brake: brake::Options,
     pub(super) detector: detector::Options,
     pub(super) policy: policy::Options,
     pub(super) rendering: render::Gates,
@@ -256,6 +297,8 @@ impl Resolved {
             .context("--skipped-propagating-apis")?;
         let skipped_namespaces = SkippedNamespaces::parse(&args.skipped_propagating_namespaces)
             .context("--skipped-propagating-namespaces")?;
+        let election = Election::from_args(&args)?;
+        let report = Report::from_args(&args);
         let plugins = plugins
             .enable(&args.plugins, &args.feature_gates.scheduler())
             .context("--plugins")?;
@@ -288,6 +331,8 @@ impl Resolved {
                 enabled: args.feature_gates.propagate_deps(),
                 workers: args.concurrent_resourcebinding_syncs,
             },
+            election,
+            report,
             workers: Workers {
                 // Workers that wait for estimators do nothing else.
                 scheduler: if args.estimators.enable_scheduler_estimator {
@@ -310,6 +355,10 @@ impl Resolved {
             eviction: eviction::Options {
                 timeout: args.graceful_eviction_timeout,
                 workers: args.concurrent_resourcebinding_syncs,
+            },
+            brake: brake::Options {
+                cluster: args.cluster_removal_threshold,
+                policy: args.policy_removal_threshold,
             },
             application_failover: application_failover::Options {
                 failover: args

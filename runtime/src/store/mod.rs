@@ -255,7 +255,7 @@ impl<K: ResourceExt + 'static> Store<K> {
     fn open(&self, held: &Held<K>) -> Option<Arc<K>> {
         match (held, &self.packer) {
             (Held::Open(object), _) => Some(Arc::clone(object)),
-            (Held::Packed(packed), Some(packer)) => packer.unpack(packed).map(Arc::new),
+            (Held::Packed(bytes), Some(packer)) => packer.unpack(bytes).map(Arc::new),
             (Held::Packed(_), None) => None,
         }
     }
@@ -281,6 +281,11 @@ impl<K: ResourceExt + 'static> Store<K> {
         let inner = self.inner.read();
         let keys = inner.indexes[index.0].keys(value);
         keys.map(|key| Key::clone(key)).collect()
+    }
+
+    /// How many objects the index files under `value`.
+    pub fn count_by_index(&self, index: IndexId, value: &str) -> usize {
+        self.inner.read().indexes[index.0].keys(value).count()
     }
 
     /// Whether the first list is in. Absence proves nothing before that.
@@ -411,7 +416,7 @@ impl<K: ResourceExt + 'static> Store<K> {
                 }
             };
             // Outside of the lock: this takes longer than everything else here.
-            let Some(packed) = packer.pack(&object) else {
+            let Some(bytes) = packer.pack(&object) else {
                 continue;
             };
             let mut inner = self.inner.write();
@@ -419,8 +424,8 @@ impl<K: ResourceExt + 'static> Store<K> {
             if let Some(entry) = inner.objects.get_mut(&key)
                 && entry.change == change
             {
-                inner.packed_bytes += packed.len();
-                entry.held = Held::Packed(packed);
+                inner.packed_bytes += bytes.len();
+                entry.held = Held::Packed(bytes);
             }
         }
     }

@@ -1,0 +1,176 @@
+//! How an object came to be where it is: asked of the running servers.
+
+use serde_json::Value;
+
+use crate::stage::{Scene, condition, config_map, deployment, on, policy};
+
+fn ask(scene: &Scene, path: &str) -> (u16, Value) {
+    let (code, text) = scene.stage.page(&format!("/debug/records/{path}"));
+    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (code, value)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+const OVERRIDE: &str = "---
+apiVersion: policy.karmada.io/v1alpha1
+kind: OverridePolicy
+metadata: {name: registry, namespace: {ns}}
+spec:
+  resourceSelectors: [{apiVersion: apps/v1, kind: Deployment, name: web}]
+  overrideRules:
+  - targetCluster: {clusterNames: [member2]}
+    overriders: {imageOverrider: [{component: Registry, operator: replace, value: registry.example.com}]}
+";
+
+#[tokio::test]
+async fn policies_overrides_and_answers_are_told_of_a_deployment() {
+    let scene = Scene::open("records").await;
+    let preferred = policy("web", "apps/v1", "Deployment", &on("member1, member2"))
+        .replace("spec:\n", "spec:\n  priority: 5\n");
+    let other = policy("other", "apps/v1", "Deployment", &on("member3"));
+    scene.apply(&(OVERRIDE.to_owned() + &preferred + &other));
+    scene.apply(&deployment(2));
+    scene
+        .until(
+            "control",
+            "resourcebindings.work.karmada.io",
+            "web-deployment",
+            "applied",
+            |it| condition(it, "FullyApplied") == "True/FullyAppliedSuccess",
+        )
+        .await;
+
+    let (code, account) = ask(&scene, "records/Deployment/web");
+    assert_eq!(code, 200, "{account}");
+    assert_eq!(account["object"]["apiVersion"], "apps/v1");
+    assert_eq!(account["policy"]["decision"], "Apply");
+    let candidate = |name: &str| {
+        let all = list(&account["policy"]["candidates"]);
+        all.iter()
+            .find(|it| it["policy"]["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("no {name} in {account:#}"))
+    };
+    assert_eq!(candidate("web")["used"], true);
+    assert_eq!(candidate("other")["code"], "LowerPriority");
+    assert_eq!(account["binding"]["name"], "web-deployment");
+
+    let clusters = list(&account["clusters"]);
+    assert_eq!(clusters.len(), 2, "{account:#}");
+    let rules = |cluster: &Value| -> Vec<Value> {
+        list(&cluster["rendered"])
+            .iter()
+            .filter(|it| it["type"] == "overrideRule" && it["code"] == "RuleApplied")
+            .cloned()
+            .collect()
+    };
+    assert!(rules(&clusters[0]).is_empty(), "{account:#}");
+    let applied = rules(&clusters[1]);
+    assert_eq!(applied[0]["policy"]["name"], "registry", "{account:#}");
+    assert_eq!(
+        applied[0]["operations"][0]["value"],
+        "registry.example.com/library/nginx:1.29"
+    );
+    for cluster in clusters {
+        let answer = &cluster["answers"][0];
+        assert_eq!(answer["result"], "Success", "{account:#}");
+        assert!(answer["attempts"].as_u64() >= Some(1));
+        assert_eq!(cluster["work"]["isTerminating"], false);
+    }
+    let (_, metrics) = scene.stage.page("/metrics");
+    assert!(
+        metrics.contains("navarch_decision_records_bytes"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_member_that_refuses_is_quoted() {
+    let scene = Scene::open("records-refused").await;
+    scene
+        .until("member1", "namespaces", "records-refused", "there", |_| {
+            true
+        })
+        .await;
+    scene.apply_to("member1", &config_map("theirs"));
+    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member1"))));
+    scene
+        .until(
+            "control",
+            "resourcebindings.work.karmada.io",
+            "settings-configmap",
+            "refused",
+            |it| condition(it, "FullyApplied") == "False/FullyAppliedFailed",
+        )
+        .await;
+    let (code, account) = ask(&scene, "records-refused/configmap/settings");
+    assert_eq!(code, 200, "{account}");
+    let answer = &account["clusters"][0]["answers"][0];
+    assert_eq!(answer["result"], "Refused", "{account:#}");
+    assert!(
+        answer["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("already exists in the cluster member1")),
+        "{account:#}"
+    );
+}
+
+#[tokio::test]
+async fn an_object_without_a_policy_tells_why_none_fits() {
+    let scene = Scene::open("records-none").await;
+    scene.apply(&(config_map("blue") + &policy("web", "apps/v1", "Deployment", &on("member1"))));
+    scene
+        .until("control", "configmaps", "settings", "there", |_| true)
+        .await;
+    let (code, account) = ask(&scene, "records-none/ConfigMap/settings");
+    assert_eq!(code, 200, "{account}");
+    assert_eq!(account["policy"]["decision"], "NoPolicy");
+    assert_eq!(
+        account["policy"]["candidates"][0]["code"], "SelectorMismatch",
+        "{account:#}"
+    );
+    assert!(account["binding"].is_null());
+    let (code, text) = ask(&scene, "records-none/ConfigMap/nothing");
+    assert_eq!(code, 404);
+    assert!(
+        text.as_str()
+            .is_some_and(|text| text.contains("there is no ConfigMap"))
+    );
+    let (code, namespace) = ask(&scene, "Namespace/records-none");
+    assert_eq!(code, 200, "{namespace}");
+}
+
+#[tokio::test]
+async fn what_is_secret_is_not_told() {
+    let scene = Scene::open("records-secret").await;
+    scene.apply(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: creds, namespace: {ns}}\nstringData: {password: a}\n",
+    );
+    scene.apply(
+        "apiVersion: policy.karmada.io/v1alpha1
+kind: OverridePolicy
+metadata: {name: password, namespace: {ns}}
+spec:
+  resourceSelectors: [{apiVersion: v1, kind: Secret, name: creds}]
+  overrideRules:
+  - overriders: {plaintext: [{path: /data/password, operator: replace, value: aHVzaC1odXNo}]}
+",
+    );
+    scene.apply(&policy("creds", "v1", "Secret", &on("member1")));
+    scene
+        .until("member1", "secrets", "creds", "overridden", |it| {
+            it["data"]["password"] == "aHVzaC1odXNo"
+        })
+        .await;
+    let (code, account) = ask(&scene, "records-secret/Secret/creds");
+    assert_eq!(code, 200, "{account}");
+    let text = account.to_string();
+    assert!(
+        text.contains("/data/password") && text.contains("(hidden)"),
+        "{text}"
+    );
+    assert!(!text.contains("aHVzaC1odXNo"), "{text}");
+}
