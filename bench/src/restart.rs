@@ -72,7 +72,7 @@ async fn steady(server: &Server) -> anyhow::Result<Duration> {
         if used - at_rest > 0.05 {
             at_rest = used;
             since = server.started().elapsed();
-        } else if server.started().elapsed() - since > Duration::from_secs(1) {
+        } else if server.started().elapsed() > since + Duration::from_secs(1) {
             return Ok(since);
         }
     }

@@ -5,6 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// Percentiles in milliseconds.
+#[expect(
+    clippy::struct_field_names,
+    reason = "readers of the JSON want the unit at each figure"
+)]
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50_ms: f64,

@@ -121,7 +121,6 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    #[expect(clippy::needless_pass_by_value, reason = "tables read better")]
     fn check(claim: Value, node: Value, expected: bool) {
         let text = claim.to_string();
         let claim: NodeClaim = serde_json::from_value(claim).unwrap();

@@ -1,6 +1,6 @@
 //! Binding -> `spec.clusters`: each binding runs where the scheduler's pure core says, and says so in condition `Scheduled`.
 //!
-//! reads   bindings, Clusters, FederatedResourceQuotas, accurate estimators
+//! reads   bindings, Clusters, `FederatedResourceQuotas`, accurate estimators
 //! writes  `spec.clusters`, the applied placement, condition `Scheduled` and what belongs to it
 //! woken by  bindings, Clusters that join, leave, change or gain room, quotas that change
 //!

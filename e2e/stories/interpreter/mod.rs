@@ -52,7 +52,7 @@ spec:
     for (rule, script) in rules {
         let _ = write!(text, "    {rule}:\n      luaScript: |\n");
         for line in script.lines() {
-            let _ = write!(text, "        {line}\n");
+            let _ = writeln!(text, "        {line}");
         }
     }
     text

@@ -20,7 +20,7 @@ async fn a_webhook_answers_over_tls_and_one_that_hangs_delays_its_objects_only()
         let mut response = json!({"uid": asked["uid"], "successful": true});
         match asked["operation"].as_str() {
             Some("InterpretReplica") => {
-                response["replicas"] = asked["object"]["spec"]["size"].clone()
+                response["replicas"] = asked["object"]["spec"]["size"].clone();
             }
             Some("ReviseReplica") => {
                 let patch =

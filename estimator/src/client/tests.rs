@@ -276,24 +276,24 @@ impl Pki {
         Self(folder)
     }
 
-    fn file(&self, name: &str) -> Option<std::path::PathBuf> {
-        Some(self.0.path().join(name))
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
     }
 
     fn server(&self) -> ServerFiles {
         ServerFiles {
-            certificate: self.file("server.crt"),
-            key: self.file("server.key"),
-            client_authority: self.file("ca.crt"),
+            certificate: Some(self.file("server.crt")),
+            key: Some(self.file("server.key")),
+            client_authority: Some(self.file("ca.crt")),
             skip_client_verify: false,
         }
     }
 
     fn client(&self) -> ClientFiles {
         ClientFiles {
-            certificate: self.file("client.crt"),
-            key: self.file("client.key"),
-            authority: self.file("ca.crt"),
+            certificate: Some(self.file("client.crt")),
+            key: Some(self.file("client.key")),
+            authority: Some(self.file("ca.crt")),
             skip_verify: false,
         }
     }
@@ -322,7 +322,7 @@ async fn both_sides_show_certificates() {
             ..pki.client()
         },
         ClientFiles {
-            authority: pki.file("ca.crt"),
+            authority: Some(pki.file("ca.crt")),
             ..other.client()
         },
         other.client(),
@@ -358,20 +358,20 @@ fn renewed_certificates_are_taken_and_broken_ones_are_not() {
     let first = reloading.current().unwrap();
     assert!(Arc::ptr_eq(&first, &reloading.current().unwrap()));
     let write = |text: &[u8], seconds: u64| {
-        let path = pki.file("server.crt").unwrap();
+        let path = pki.file("server.crt");
         fs::write(&path, text).unwrap();
         // Two writes within the resolution of the clock would look like one.
         let file = fs::File::options().write(true).open(&path).unwrap();
         let time = std::time::SystemTime::now() + Duration::from_secs(seconds);
         file.set_modified(time).unwrap();
     };
-    let good = fs::read(pki.file("server.crt").unwrap()).unwrap();
+    let good = fs::read(pki.file("server.crt")).unwrap();
     write(b"nothing", 10);
     assert!(Arc::ptr_eq(&first, &reloading.current().unwrap()));
     write(&good, 20);
     assert!(!Arc::ptr_eq(&first, &reloading.current().unwrap()));
     let missing = ServerFiles {
-        certificate: pki.file("absent.crt"),
+        certificate: Some(pki.file("absent.crt")),
         ..pki.server()
     };
     let error = Reloading::new(missing).unwrap_err().to_string();

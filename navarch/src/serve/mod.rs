@@ -22,6 +22,7 @@ use controllers::{
     scheduling,
 };
 use crds::work::{ClusterResourceBinding, ResourceBinding};
+use futures::future::BoxFuture;
 use kube::Client;
 use runtime::{
     endpoints::{self, Readiness},
@@ -214,76 +215,9 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         }
     }
     if resolved.component.has_controllers() {
-        let mut roles = vec![interpretation::prepare(world)];
-        let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
-        roles.push(detecting);
-        roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
-        roles.push(discovery::prepare(world, resolved.discovery.clone()));
-        let is_on = |switch| resolved.controllers.is_on(switch);
-        if is_on(switches::APPLICATION_FAILOVER) {
-            roles.push(application_failover::prepare::<ResourceBinding>(
-                world,
-                resolved.application_failover.clone(),
-            ));
-            roles.push(application_failover::prepare::<ClusterResourceBinding>(
-                world,
-                resolved.application_failover.clone(),
-            ));
-        }
-        if is_on(switches::BINDING) {
-            roles.extend(binding::prepare(
-                world,
-                resolved.rendering,
-                workers.bindings,
-                workers.cluster_bindings,
-            ));
-        }
-        if is_on(switches::BINDING_STATUS) {
-            roles.push(binding_status::prepare::<ResourceBinding>(
-                world,
-                workers.bindings,
-            ));
-            roles.push(binding_status::prepare::<ClusterResourceBinding>(
-                world,
-                workers.cluster_bindings,
-            ));
-        }
-        roles.push(dependencies::prepare(world, resolved.dependencies));
-        if is_on(switches::DEPLOYMENT_REPLICAS_SYNCER) {
-            roles.push(deployment_replicas_syncer::prepare(world));
-        }
-        if is_on(switches::EXECUTION) {
-            roles.push(execution::prepare(world, workers.works));
-        }
-        if is_on(switches::GRACEFUL_EVICTION) {
-            roles.push(eviction::prepare::<ResourceBinding>(
-                world,
-                resolved.eviction,
-            ));
-            roles.push(eviction::prepare::<ClusterResourceBinding>(
-                world,
-                resolved.eviction,
-            ));
-        }
-        if is_on(switches::HPA_SCALE_TARGET_MARKER) {
-            roles.push(hpa_scale_target_marker::prepare(world));
-        }
-        if is_on(switches::NAMESPACE) {
-            roles.push(namespace::prepare(world, resolved.namespace.clone()));
-        }
-        if is_on(switches::CLUSTER) {
-            roles.push(cluster::prepare(world, resolved.cluster));
-        }
-        if is_on(switches::CLUSTER_STATUS) {
-            roles.push(cluster_status::prepare(world, resolved.cluster_status));
-        }
-        if is_on(switches::WORKLOAD_REBALANCER) {
-            roles.push(rebalancer::prepare(world, 1));
-        }
-        roles.push(brake::prepare(world, resolved.brake));
         led.push(Led {
             role: Role::Controllers,
-            tasks: roles,
+            tasks: controllers(world, resolved),
         });
         if resolved.debug {
             pages = pages.merge(debug::records(Arc::clone(world)));
@@ -293,6 +227,79 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
         roles: led,
         pages: debug::for_neighbours(pages),
     }
+}
+
+/// The reconcilers of the role `controllers`, as far as they are switched on.
+fn controllers(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static, ()>> {
+    let workers = &resolved.workers;
+    let mut roles = vec![interpretation::prepare(world)];
+    let (handle, detecting) = detector::prepare(world, resolved.detector.clone());
+    roles.push(detecting);
+    roles.push(policy::prepare(world, resolved.policy.clone(), &handle));
+    roles.push(discovery::prepare(world, resolved.discovery.clone()));
+    let is_on = |switch| resolved.controllers.is_on(switch);
+    if is_on(switches::APPLICATION_FAILOVER) {
+        roles.push(application_failover::prepare::<ResourceBinding>(
+            world,
+            resolved.application_failover.clone(),
+        ));
+        roles.push(application_failover::prepare::<ClusterResourceBinding>(
+            world,
+            resolved.application_failover.clone(),
+        ));
+    }
+    if is_on(switches::BINDING) {
+        roles.extend(binding::prepare(
+            world,
+            resolved.rendering,
+            workers.bindings,
+            workers.cluster_bindings,
+        ));
+    }
+    if is_on(switches::BINDING_STATUS) {
+        roles.push(binding_status::prepare::<ResourceBinding>(
+            world,
+            workers.bindings,
+        ));
+        roles.push(binding_status::prepare::<ClusterResourceBinding>(
+            world,
+            workers.cluster_bindings,
+        ));
+    }
+    roles.push(dependencies::prepare(world, resolved.dependencies));
+    if is_on(switches::DEPLOYMENT_REPLICAS_SYNCER) {
+        roles.push(deployment_replicas_syncer::prepare(world));
+    }
+    if is_on(switches::EXECUTION) {
+        roles.push(execution::prepare(world, workers.works));
+    }
+    if is_on(switches::GRACEFUL_EVICTION) {
+        roles.push(eviction::prepare::<ResourceBinding>(
+            world,
+            resolved.eviction,
+        ));
+        roles.push(eviction::prepare::<ClusterResourceBinding>(
+            world,
+            resolved.eviction,
+        ));
+    }
+    if is_on(switches::HPA_SCALE_TARGET_MARKER) {
+        roles.push(hpa_scale_target_marker::prepare(world));
+    }
+    if is_on(switches::NAMESPACE) {
+        roles.push(namespace::prepare(world, resolved.namespace.clone()));
+    }
+    if is_on(switches::CLUSTER) {
+        roles.push(cluster::prepare(world, resolved.cluster));
+    }
+    if is_on(switches::CLUSTER_STATUS) {
+        roles.push(cluster_status::prepare(world, resolved.cluster_status));
+    }
+    if is_on(switches::WORKLOAD_REBALANCER) {
+        roles.push(rebalancer::prepare(world, 1));
+    }
+    roles.push(brake::prepare(world, resolved.brake));
+    roles
 }
 
 /// Fills the stores; returns when nothing is missing from the picture that the first pass decides on.

@@ -39,6 +39,10 @@ pub(super) enum Resolution {
 }
 
 /// Flags of `navarch serve`. Names and defaults are the reference's where it has them.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each flag is on or off by itself"
+)]
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
     /// The role of this process.
@@ -292,6 +296,10 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list of what each flag becomes, without a branch of its own"
+    )]
     pub(super) async fn from_args(args: ServeArgs, plugins: &Registry) -> anyhow::Result<Self> {
         let skipped_apis = SkippedApis::parse(&args.skipped_propagating_apis)
             .context("--skipped-propagating-apis")?;
