@@ -18,6 +18,7 @@ use std::{
 };
 
 use crds::{
+    names,
     object::Key,
     reasons,
     work::{ClusterResourceBinding, ResourceBinding, Work},
@@ -263,7 +264,7 @@ async fn remove_orphans<B: Bindings>(
         works.iter().map(AsRef::as_ref),
         &mut NoTrace,
     ) {
-        if !pass.may_remove(orphan) {
+        if leaves_with_its_cluster(&context.world, orphan) || !pass.may_remove(orphan) {
             continue;
         }
         if let Err(error) = delete_work(&context.world, orphan).await {
@@ -283,6 +284,16 @@ async fn remove_orphans<B: Bindings>(
         describe(&error),
     );
     Err(error)
+}
+
+/// Whether the cluster of a Work is being taken out of the fleet: that removes all of its Works at once, and may be held back as a
+/// whole. The scheduler has placed the binding elsewhere by then, which must not empty the cluster before.
+fn leaves_with_its_cluster(world: &World, work: &Work) -> bool {
+    let namespace = work.metadata.namespace.as_deref().unwrap_or_default();
+    names::cluster_of_execution_namespace(namespace)
+        .ok()
+        .and_then(|name| world.clusters.get(&Key::cluster_scoped(name)))
+        .is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
 }
 
 async fn delete_work(world: &World, work: &Work) -> Result<(), Error> {
