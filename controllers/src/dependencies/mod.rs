@@ -14,6 +14,7 @@ mod wake;
 use std::sync::Arc;
 
 use crds::{
+    config::InterpreterOperation,
     keys,
     object::Key,
     reasons,
@@ -26,6 +27,7 @@ use runtime::{Action, ApiError, Queue, controller::ReconcileError, events::Sourc
 
 use self::found::Found;
 use crate::{
+    interpretation::report,
     world::{Bindings, World, template_of, to_value},
     write,
 };
@@ -190,7 +192,16 @@ async fn distribute<I: Bindings>(context: &Context, binding: Arc<I>) -> Result<A
     };
     let about_template = write::template_reference(&binding.spec().resource);
     let template = to_value(&template);
-    let dependencies = match world.interpreter.dependencies(&template).await {
+    let asked = world.interpreter.dependencies(&template).await;
+    let error = asked.as_ref().err().map(ToString::to_string);
+    let operation = InterpreterOperation::InterpretDependency;
+    report::write(world, &*binding, &report::outcome(operation, error))
+        .await
+        .map_err(|source| Error::Record {
+            binding: key.clone(),
+            source,
+        })?;
+    let dependencies = match asked {
         Ok(dependencies) => dependencies,
         Err(source) => {
             context.events.warning(
@@ -204,13 +215,14 @@ async fn distribute<I: Bindings>(context: &Context, binding: Arc<I>) -> Result<A
             });
         }
     };
-    if dependencies.is_empty() && !is_recorded(&*binding) {
-        let operation = crds::config::InterpreterOperation::InterpretDependency;
-        if !world.interpreter.hook_enabled(&gvk, operation).await {
-            return Ok(Action::AwaitChange);
-        }
+    if dependencies.is_empty()
+        && !is_recorded(&*binding)
+        && !world.interpreter.hook_enabled(&gvk, operation).await
+    {
+        return Ok(Action::AwaitChange);
     }
 
+    let binding = I::store(world).get(&key).unwrap_or(binding);
     if record(world, &*binding, &dependencies).await? {
         context.events.normal(
             about_template,

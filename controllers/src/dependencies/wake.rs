@@ -18,6 +18,7 @@ use runtime::{Change, Queue, queue::Priority};
 use super::{found::subject, is_recorded};
 use crate::{
     detector::specification_changed,
+    interpretation::bindings_of,
     world::{Bindings, World},
 };
 
@@ -25,6 +26,16 @@ pub(super) fn subscribe(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
     let index = Arc::new(Mutex::new(Index::default()));
     bindings::<ResourceBinding>(world, queue, &index);
     bindings::<ClusterResourceBinding>(world, queue, &index);
+
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.interpreter.on_change(move |kinds| {
+        let Some(world) = weak.upgrade() else { return };
+        let namespaced = bindings_of::<ResourceBinding>(&world, kinds);
+        let cluster_scoped = bindings_of::<ClusterResourceBinding>(&world, kinds);
+        for key in namespaced.into_iter().chain(cluster_scoped) {
+            to.add_with(key, Priority::Low);
+        }
+    });
 
     let to = Arc::clone(queue);
     world.templates.subscribe(move |gvk, change| {

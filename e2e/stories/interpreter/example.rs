@@ -36,6 +36,16 @@ async fn the_example_carries_a_virtual_machine_and_a_subnet() {
                 it["spec"]["protocol"] == "IPv4"
             })
             .await;
+        // What the machine needs has come along.
+        scene
+            .until(
+                member,
+                "secrets",
+                "default/desk-cloud-init",
+                "there",
+                |_| true,
+            )
+            .await;
     }
     // What the controllers in the members would do.
     for (member, word, ready, using) in [
