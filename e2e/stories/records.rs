@@ -67,8 +67,12 @@ async fn policies_overrides_and_answers_are_told_of_a_deployment() {
             .cloned()
             .collect()
     };
-    assert!(rules(&clusters[0]).is_empty(), "{account:#}");
-    let applied = rules(&clusters[1]);
+    let of = |name: &str| {
+        let found = clusters.iter().find(|it| it["cluster"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {account:#}"))
+    };
+    assert!(rules(of("member1")).is_empty(), "{account:#}");
+    let applied = rules(of("member2"));
     assert_eq!(applied[0]["policy"]["name"], "registry", "{account:#}");
     assert_eq!(
         applied[0]["operations"][0]["value"],

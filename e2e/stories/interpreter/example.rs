@@ -14,7 +14,7 @@ async fn the_example_carries_a_virtual_machine_and_a_subnet() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/interpreter");
     let apply = |name: &str| {
         let path = folder.join(name).display().to_string();
-        scene.kubectl("control", &["apply", "-f", &path]);
+        scene.kubectl("control", &["apply", "-n", "default", "-f", &path]);
     };
     apply("crds.yaml");
     for kind in ["crd/virtualmachines.kubevirt.io", "crd/subnets.kubeovn.io"] {

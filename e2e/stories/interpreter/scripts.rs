@@ -101,7 +101,14 @@ end",
     let patch = "{\"spec\":{\"node\":\"n7\"}}";
     scene.kubectl(
         "member1",
-        &["patch", "gadgets", "one", "--type=merge", "-p", patch],
+        &[
+            "patch",
+            "gadgets.e2e.example.com",
+            "one",
+            "--type=merge",
+            "-p",
+            patch,
+        ],
     );
     scene.apply(&object("Gadget", "one", "{size: 6, colour: red}"));
     scene
