@@ -285,6 +285,8 @@ proptest! {
         object in any_object(&[("example.com/v1", "Thing")]),
         compat: bool,
     ) {
+        // What holds nothing but nulls is no more in a script, and whether it was an object or a list is nowhere written.
+        prop_assume!(compat || !is_hollow(&object));
         let expected = if compat { guessed(&object) } else { without_nulls(&object) };
         let passed = passing_on(compat).revise_replica(object, 1);
         prop_assert_eq!(passed.map(|it| without_nulls(&it)), Ok(expected));
@@ -336,6 +338,19 @@ fn without_nulls(value: &Value) -> Value {
             .collect(),
         Value::Number(number) => json!(number.as_f64()),
         other => other.clone(),
+    }
+}
+
+/// Whether somewhere in it is an object or a list of nulls alone.
+fn is_hollow(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => {
+            !map.is_empty() && map.values().all(Value::is_null) || map.values().any(is_hollow)
+        }
+        Value::Array(items) => {
+            !items.is_empty() && items.iter().all(Value::is_null) || items.iter().any(is_hollow)
+        }
+        _ => false,
     }
 }
 

@@ -6,10 +6,10 @@ pub mod estimator_client {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
-    use tonic::codegen::http::Uri;
     use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     #[derive(Debug, Clone)]
     pub struct EstimatorClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -37,13 +37,14 @@ pub mod estimator_client {
             F: tonic::service::Interceptor,
             T::ResponseBody: Default,
             T: tonic::codegen::Service<
-                    http::Request<tonic::body::Body>,
-                    Response = http::Response<
-                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                    >,
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
                 >,
-            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
-                Into<StdError> + std::marker::Send + std::marker::Sync,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
         {
             EstimatorClient::new(InterceptedService::new(inner, interceptor))
         }
@@ -80,65 +81,95 @@ pub mod estimator_client {
         }
         pub async fn max_available_replicas(
             &mut self,
-            request: impl tonic::IntoRequest<crate::wire::estimator::MaxAvailableReplicasRequest>,
+            request: impl tonic::IntoRequest<
+                crate::wire::estimator::MaxAvailableReplicasRequest,
+            >,
         ) -> std::result::Result<
             tonic::Response<crate::wire::estimator::MaxAvailableReplicasResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/MaxAvailableReplicas",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "github.com.karmada_io.karmada.pkg.estimator.service.Estimator",
-                "MaxAvailableReplicas",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "github.com.karmada_io.karmada.pkg.estimator.service.Estimator",
+                        "MaxAvailableReplicas",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn max_available_component_sets(
             &mut self,
-            request: impl tonic::IntoRequest<crate::wire::estimator::MaxAvailableComponentSetsRequest>,
+            request: impl tonic::IntoRequest<
+                crate::wire::estimator::MaxAvailableComponentSetsRequest,
+            >,
         ) -> std::result::Result<
             tonic::Response<crate::wire::estimator::MaxAvailableComponentSetsResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/MaxAvailableComponentSets",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "github.com.karmada_io.karmada.pkg.estimator.service.Estimator",
-                "MaxAvailableComponentSets",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "github.com.karmada_io.karmada.pkg.estimator.service.Estimator",
+                        "MaxAvailableComponentSets",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
         pub async fn get_unschedulable_replicas(
             &mut self,
-            request: impl tonic::IntoRequest<crate::wire::estimator::UnschedulableReplicasRequest>,
+            request: impl tonic::IntoRequest<
+                crate::wire::estimator::UnschedulableReplicasRequest,
+            >,
         ) -> std::result::Result<
             tonic::Response<crate::wire::estimator::UnschedulableReplicasResponse>,
             tonic::Status,
         > {
-            self.inner.ready().await.map_err(|e| {
-                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
-            })?;
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
             let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/GetUnschedulableReplicas",
             );
             let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new(
-                "github.com.karmada_io.karmada.pkg.estimator.service.Estimator",
-                "GetUnschedulableReplicas",
-            ));
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "github.com.karmada_io.karmada.pkg.estimator.service.Estimator",
+                        "GetUnschedulableReplicas",
+                    ),
+                );
             self.inner.unary(req, path, codec).await
         }
     }
@@ -150,7 +181,7 @@ pub mod estimator_server {
         dead_code,
         missing_docs,
         clippy::wildcard_imports,
-        clippy::let_unit_value
+        clippy::let_unit_value,
     )]
     use tonic::codegen::*;
     /// Generated trait containing gRPC methods that should be implemented for use with EstimatorServer.
@@ -165,7 +196,9 @@ pub mod estimator_server {
         >;
         async fn max_available_component_sets(
             &self,
-            request: tonic::Request<crate::wire::estimator::MaxAvailableComponentSetsRequest>,
+            request: tonic::Request<
+                crate::wire::estimator::MaxAvailableComponentSetsRequest,
+            >,
         ) -> std::result::Result<
             tonic::Response<crate::wire::estimator::MaxAvailableComponentSetsResponse>,
             tonic::Status,
@@ -199,7 +232,10 @@ pub mod estimator_server {
                 max_encoding_message_size: None,
             }
         }
-        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
         where
             F: tonic::service::Interceptor,
         {
@@ -251,17 +287,19 @@ pub mod estimator_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
-                "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/MaxAvailableReplicas" =>
-                {
+                "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/MaxAvailableReplicas" => {
                     #[allow(non_camel_case_types)]
                     struct MaxAvailableReplicasSvc<T: Estimator>(pub Arc<T>);
-                    impl<T: Estimator>
-                        tonic::server::UnaryService<
-                            crate::wire::estimator::MaxAvailableReplicasRequest,
-                        > for MaxAvailableReplicasSvc<T>
-                    {
+                    impl<
+                        T: Estimator,
+                    > tonic::server::UnaryService<
+                        crate::wire::estimator::MaxAvailableReplicasRequest,
+                    > for MaxAvailableReplicasSvc<T> {
                         type Response = crate::wire::estimator::MaxAvailableReplicasResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<
@@ -270,7 +308,8 @@ pub mod estimator_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Estimator>::max_available_replicas(&inner, request).await
+                                <T as Estimator>::max_available_replicas(&inner, request)
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -297,17 +336,19 @@ pub mod estimator_server {
                     };
                     Box::pin(fut)
                 }
-                "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/MaxAvailableComponentSets" =>
-                {
+                "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/MaxAvailableComponentSets" => {
                     #[allow(non_camel_case_types)]
                     struct MaxAvailableComponentSetsSvc<T: Estimator>(pub Arc<T>);
-                    impl<T: Estimator>
-                        tonic::server::UnaryService<
-                            crate::wire::estimator::MaxAvailableComponentSetsRequest,
-                        > for MaxAvailableComponentSetsSvc<T>
-                    {
+                    impl<
+                        T: Estimator,
+                    > tonic::server::UnaryService<
+                        crate::wire::estimator::MaxAvailableComponentSetsRequest,
+                    > for MaxAvailableComponentSetsSvc<T> {
                         type Response = crate::wire::estimator::MaxAvailableComponentSetsResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<
@@ -316,7 +357,10 @@ pub mod estimator_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Estimator>::max_available_component_sets(&inner, request)
+                                <T as Estimator>::max_available_component_sets(
+                                        &inner,
+                                        request,
+                                    )
                                     .await
                             };
                             Box::pin(fut)
@@ -344,17 +388,19 @@ pub mod estimator_server {
                     };
                     Box::pin(fut)
                 }
-                "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/GetUnschedulableReplicas" =>
-                {
+                "/github.com.karmada_io.karmada.pkg.estimator.service.Estimator/GetUnschedulableReplicas" => {
                     #[allow(non_camel_case_types)]
                     struct GetUnschedulableReplicasSvc<T: Estimator>(pub Arc<T>);
-                    impl<T: Estimator>
-                        tonic::server::UnaryService<
-                            crate::wire::estimator::UnschedulableReplicasRequest,
-                        > for GetUnschedulableReplicasSvc<T>
-                    {
+                    impl<
+                        T: Estimator,
+                    > tonic::server::UnaryService<
+                        crate::wire::estimator::UnschedulableReplicasRequest,
+                    > for GetUnschedulableReplicasSvc<T> {
                         type Response = crate::wire::estimator::UnschedulableReplicasResponse;
-                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
                         fn call(
                             &mut self,
                             request: tonic::Request<
@@ -363,7 +409,11 @@ pub mod estimator_server {
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Estimator>::get_unschedulable_replicas(&inner, request).await
+                                <T as Estimator>::get_unschedulable_replicas(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
                             };
                             Box::pin(fut)
                         }
@@ -390,19 +440,25 @@ pub mod estimator_server {
                     };
                     Box::pin(fut)
                 }
-                _ => Box::pin(async move {
-                    let mut response = http::Response::new(tonic::body::Body::default());
-                    let headers = response.headers_mut();
-                    headers.insert(
-                        tonic::Status::GRPC_STATUS,
-                        (tonic::Code::Unimplemented as i32).into(),
-                    );
-                    headers.insert(
-                        http::header::CONTENT_TYPE,
-                        tonic::metadata::GRPC_CONTENT_TYPE,
-                    );
-                    Ok(response)
-                }),
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
             }
         }
     }

@@ -64,8 +64,8 @@ fn items(statuses: &[Value]) -> Vec<AggregatedStatusItem> {
 
 const MATRIX: &[(&str, &str, &str)] = &[
     ("apps/v1", "Deployment", "RVKAHD"),
-    ("apps/v1", "ReplicaSet", "RVAHD"),
-    ("apps/v1", "StatefulSet", "RVAHD"),
+    ("apps/v1", "ReplicaSet", "RVKAHD"),
+    ("apps/v1", "StatefulSet", "RVKAHD"),
     ("apps/v1", "DaemonSet", "AHD"),
     ("batch/v1", "Job", "RVKAD"),
     ("batch/v1", "CronJob", "AD"),
