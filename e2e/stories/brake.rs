@@ -182,7 +182,10 @@ async fn a_binding_deleted_by_hand_costs_the_members_nothing() {
         .await;
     let id =
         |it: &Value| it["metadata"]["labels"]["resourcebinding.karmada.io/permanent-id"].clone();
-    scene.kubectl("control", &["delete", "rb", "settings-configmap"]);
+    scene.kubectl(
+        "control",
+        &["delete", "rb", "settings-configmap", "--wait=false"],
+    );
     let next = scene
         .until(
             "control",
@@ -225,7 +228,14 @@ async fn a_work_deleted_by_hand_costs_the_member_nothing() {
         .await;
     scene.kubectl(
         "control",
-        &["delete", "work", "-n", "karmada-es-member1", work],
+        &[
+            "delete",
+            "work",
+            "-n",
+            "karmada-es-member1",
+            work,
+            "--wait=false",
+        ],
     );
     scene
         .until(
@@ -265,7 +275,14 @@ async fn an_execution_space_deleted_by_hand_costs_the_member_nothing() {
     // The Work of a namespace belongs to no binding.
     scene.kubectl(
         "control",
-        &["delete", "work", "-n", "karmada-es-member2", work],
+        &[
+            "delete",
+            "work",
+            "-n",
+            "karmada-es-member2",
+            work,
+            "--wait=false",
+        ],
     );
     scene
         .until(

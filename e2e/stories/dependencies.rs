@@ -397,7 +397,10 @@ async fn an_attached_binding_that_somebody_breaks_is_mended() {
     scene
         .until("control", BINDINGS, "common-configmap", "mended", whole)
         .await;
-    scene.kubectl("control", &["delete", "rb", "common-configmap"]);
+    scene.kubectl(
+        "control",
+        &["delete", "rb", "common-configmap", "--wait=false"],
+    );
     let uid = first["metadata"]["uid"].clone();
     scene
         .until(

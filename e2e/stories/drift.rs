@@ -96,10 +96,10 @@ async fn a_deleted_work_is_made_again() {
     let first = scene
         .until("control", "works.work.karmada.io", &path, "there", |_| true)
         .await;
-    scene.kubectl(
-        "control",
-        &["delete", "work", "-n", "karmada-es-member1", &work],
-    );
+    // The Work is there again before kubectl has begun to wait for its end.
+    let namespace = "karmada-es-member1";
+    let delete = ["delete", "work", "-n", namespace, &work, "--wait=false"];
+    scene.kubectl("control", &delete);
     scene
         .until(
             "control",

@@ -81,7 +81,10 @@ async fn a_deleted_binding_comes_back() {
             applied,
         )
         .await;
-    scene.kubectl("control", &["delete", "rb", "settings-configmap"]);
+    scene.kubectl(
+        "control",
+        &["delete", "rb", "settings-configmap", "--wait=false"],
+    );
     let again = move |it: &serde_json::Value| {
         it["metadata"]["uid"] != first["metadata"]["uid"] && applied(it)
     };
