@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client, api::PostParams};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use testbed::Bed;
+use testbed::{Bed, NodeShape};
 
 use crate::{
     bare, history, load,
@@ -130,9 +130,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn bed(args: &Args) -> anyhow::Result<Bed> {
+    // Room for every pod twice, because a change starts new ones before the old ones end.
+    let pods = args.deployments * usize::try_from(args.replicas)?;
+    let shape = NodeShape {
+        pods: u32::try_from(pods)?.max(NodeShape::default().pods),
+        ..NodeShape::default()
+    };
     let bed = Bed::builder()
         .members(args.members)
         .nodes(3)
+        .node_shape(shape)
         .audit_log(true);
     Ok(bed.start().await?)
 }

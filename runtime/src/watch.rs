@@ -150,7 +150,9 @@ async fn drive<W, K>(
                 };
                 listed.insert(key);
                 if let Some(object) = keep(object) {
-                    store.apply(object, true);
+                    // What a later list brings was made while nobody watched: news like any other.
+                    let initial = !store.is_synced();
+                    store.apply(object, initial);
                 }
             }
             Some(Ok(Event::InitDone)) => {

@@ -5,11 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use crds::{
     conditions::{self, status::TRUE},
     names,
-    object::Key,
+    object::{Gvk, Key},
     work::{Binding, Work},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt;
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+};
+use kube::{Api, ResourceExt};
 use propagation::{
     brake::{Doubt, Hold, REMOVAL_HELD, Reason, Scope, Verdict},
     matching::{Claim, ClaimState, read_claim},
@@ -300,23 +303,16 @@ pub(crate) async fn terminating<B: Bindings>(
     let Some(resource) = world.mapper.resolve(&gvk) else {
         return Ok(Terminating::KindGone);
     };
-    let definition = Key::cluster_scoped(&format!("{}.{}", resource.api.plural, gvk.group));
-    let definitions =
-        crds::object::Gvk::parse("apiextensions.k8s.io/v1", "CustomResourceDefinition");
-    let is_defined_no_more = world
-        .templates
-        .object(&definitions, &definition)
-        .is_some_and(|it| it.metadata.deletion_timestamp.is_some());
+    let definition = definition(world, binding, &gvk, &resource.api.plural).await?;
+    if definition == Definition::Gone {
+        return Ok(Terminating::KindGone);
+    }
     let is_stored = world
         .templates
         .store(&gvk)
         .is_none_or(|store| !store.is_synced() || store.get(&key).is_some());
-    if !is_stored {
-        return Ok(if is_defined_no_more {
-            Terminating::KindGone
-        } else {
-            Terminating::Meant
-        });
+    if !is_stored && definition == Definition::Stands {
+        return Ok(Terminating::Meant);
     }
     let api = dynamic_api(world.client(), &resource, key.namespace.as_deref());
     let template = match call(api.get(&key.name)).await {
@@ -327,7 +323,7 @@ pub(crate) async fn terminating<B: Bindings>(
                 .status()
                 .and_then(|status| status.details.as_ref())
                 .is_some_and(|details| !details.name.is_empty());
-            return Ok(if is_of_object && !is_defined_no_more {
+            return Ok(if is_of_object {
                 Terminating::Meant
             } else {
                 Terminating::KindGone
@@ -353,6 +349,67 @@ pub(crate) async fn terminating<B: Bindings>(
     } else {
         Terminating::Meant
     })
+}
+
+/// What the control plane knows of a kind's definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Definition {
+    /// The kind is Kubernetes' own, or a definition serves it that is older than the binding.
+    Stands,
+    /// The definition goes, or is a later one, and took the objects along.
+    Gone,
+    /// There is none: an aggregated API server has the kind, or the definition went and discovery has not noticed.
+    None,
+}
+
+/// Asks the API server, because the news that a template, its kind, and the kind's definition went come over watches of their own,
+/// in any order.
+async fn definition<B: Bindings>(
+    world: &World,
+    binding: &B,
+    gvk: &Gvk,
+    plural: &str,
+) -> Result<Definition, ApiError> {
+    if is_of_kubernetes(&gvk.group) {
+        return Ok(Definition::Stands);
+    }
+    let api: Api<CustomResourceDefinition> = Api::all(world.client().clone());
+    match call(api.get_metadata(&format!("{plural}.{}", gvk.group))).await {
+        Ok(found) => {
+            let (made, bound) = (
+                &found.metadata.creation_timestamp,
+                &binding.meta().creation_timestamp,
+            );
+            let is_later = matches!((made, bound), (Some(made), Some(bound)) if made > bound);
+            Ok(if is_later || found.metadata.deletion_timestamp.is_some() {
+                Definition::Gone
+            } else {
+                Definition::Stands
+            })
+        }
+        Err(error) if error.is_not_found() => Ok(Definition::None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the API server has the group's kinds built in. No definition may use the groups without a dot; of the others there is a
+/// fixed list.
+fn is_of_kubernetes(group: &str) -> bool {
+    const DOTTED: [&str; 12] = [
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "certificates.k8s.io",
+        "coordination.k8s.io",
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "rbac.authorization.k8s.io",
+        "scheduling.k8s.io",
+        "storage.k8s.io",
+    ];
+    !group.contains('.') || DOTTED.contains(&group)
 }
 
 fn work_name(kind: &str, key: &Key) -> String {
