@@ -236,14 +236,19 @@ fn decide(
     let desired = interpreter
         .retain(desired, observed)
         .map_err(PlanError::Retain)?;
-    let mut present = observed.clone();
-    interpreter::prune::prune(&mut present).map_err(|error| PlanError::Prune(error.to_string()))?;
-    retain::keep_server_metadata(&mut present, observed);
-    if same(&desired, &present) {
+    // What belongs to the member is in both: a manifest has none of it, and what was retained of it is the member's own.
+    let pruned = |object: &Value| {
+        let mut pruned = object.clone();
+        interpreter::prune::prune(&mut pruned)
+            .map(|()| pruned)
+            .map_err(|error| PlanError::Prune(error.to_string()))
+    };
+    let (wanted, present) = (pruned(&desired)?, pruned(observed)?);
+    if same(&wanted, &present) {
         return Ok(Plan::Unchanged);
     }
     let mut fields = Vec::new();
-    changed_fields(&desired, &present, &mut String::new(), &mut fields);
+    changed_fields(&wanted, &present, &mut String::new(), &mut fields);
     fields.sort();
     fields.truncate(MAX_FIELDS);
     Ok(Plan::Update {

@@ -53,7 +53,7 @@ pub fn retain(desired: &mut Value, observed: &Value) {
 }
 
 /// Takes over what belongs to the member alone.
-pub(super) fn keep_server_metadata(desired: &mut Value, observed: &Value) {
+fn keep_server_metadata(desired: &mut Value, observed: &Value) {
     let Some(metadata) = object::metadata_mut(desired) else {
         return;
     };

@@ -81,6 +81,62 @@ fn objects_are_created_updated_or_left() {
 }
 
 #[test]
+fn what_the_member_adds_of_its_own_is_no_difference() {
+    let deployment = (
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "o"}, "spec": {"replicas": 1}}),
+        json!({
+            "metadata": {"uid": "u", "generation": 1, "resourceVersion": "7", "annotations": {"deployment.kubernetes.io/revision": "1"}},
+            "status": {"replicas": 1},
+        }),
+    );
+    let service = (
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "o"}, "spec": {"ports": [{"port": 80}], "type": "NodePort"}}),
+        json!({"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80, "nodePort": 30080}]}}),
+    );
+    let job = (
+        json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "o"},
+            "spec": {"template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c"}], "restartPolicy": "Never"}}},
+        }),
+        json!({"spec": {
+            "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}},
+            "template": {"metadata": {"labels": {"controller-uid": "u", "batch.kubernetes.io/job-name": "o"}}},
+        }}),
+    );
+    let account = (
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "o"}}),
+        json!({"secrets": [{"name": "o-token-abcde"}], "metadata": {"finalizers": ["example.com/f"]}}),
+    );
+    for (mut manifest, additions) in [deployment, service, job, account] {
+        manifest["metadata"]["labels"][keys::MANAGED] = keys::TRUE.into();
+        let mut observed = manifest.clone();
+        merge(&mut observed, &additions);
+        assert_eq!(
+            decided(&manifest, Some(&observed)),
+            Ok(Plan::Unchanged),
+            "{observed:#}"
+        );
+    }
+}
+
+/// Adds what a member's API server and controllers write; lists are merged item by item.
+fn merge(into: &mut Value, additions: &Value) {
+    match (into, additions) {
+        (Value::Object(into), Value::Object(additions)) => {
+            for (key, value) in additions {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (Value::Array(into), Value::Array(additions)) if into.len() == additions.len() => {
+            for (into, value) in into.iter_mut().zip(additions) {
+                merge(into, value);
+            }
+        }
+        (into, additions) => *into = additions.clone(),
+    }
+}
+
+#[test]
 fn keys_removed_upstream_go() {
     let observed = applied_in_member(&manifest());
     let mut newer = manifest();
