@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crds::object::{Gvk, Key};
 use kube::{
-    Api, Client,
+    Client,
     api::{ApiResource, DynamicObject},
 };
 use parking_lot::RwLock;
@@ -141,9 +141,8 @@ impl DynamicStores {
         store: Arc<Store<DynamicObject>>,
         stop: CancellationToken,
     ) {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         tokio::spawn(watch::dynamic(
-            api,
+            self.client.clone(),
             resource.clone(),
             Arc::clone(&store),
             self.trim,

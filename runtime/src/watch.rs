@@ -1,10 +1,9 @@
 //! One watch that fills one [`Store`], for as long as its token lives.
 
-mod guarded;
+mod unread;
 
 use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc, time::Duration};
 
-use crds::object::Key;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -15,8 +14,11 @@ use serde::de::DeserializeOwned;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use self::guarded::Guarded;
-use crate::{backoff::Backoff, store::Store};
+use self::unread::Unread;
+use crate::{
+    backoff::Backoff,
+    store::{Store, key_of, version_of},
+};
 
 /// Objects per page of a list: bounds what a relist holds at a time.
 const PAGE_SIZE: u32 = 200;
@@ -65,7 +67,7 @@ pub async fn typed<K>(
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let what = format!("{}/{}", K::api_version(&()), K::kind(&()));
-    let api: Api<Guarded<K>> = Api::all_with(client, &());
+    let api = Api::all_with(client, &ApiResource::erase::<K>(&()));
     drive(
         api,
         store,
@@ -73,14 +75,14 @@ pub async fn typed<K>(
         &selection,
         &what,
         stop,
-        Guarded::into_result,
+        unread::typed::<K>,
     )
     .await;
 }
 
 /// Fills `store` with objects of any kind, until `stop` is cancelled.
 pub async fn dynamic(
-    api: Api<DynamicObject>,
+    client: Client,
     resource: ApiResource,
     store: Arc<Store<DynamicObject>>,
     trim: Trim<DynamicObject>,
@@ -88,7 +90,9 @@ pub async fn dynamic(
     stop: CancellationToken,
 ) {
     let what = format!("{}/{}", resource.api_version, resource.kind);
-    let complete = move |mut object: DynamicObject| {
+    let api = Api::all_with(client, &resource);
+    let read = move |text: &str| {
+        let mut object = unread::dynamic(text)?;
         // Lists leave the type out of their items.
         if object
             .types
@@ -102,19 +106,18 @@ pub async fn dynamic(
         }
         Ok(object)
     };
-    drive(api, store, trim, &selection, &what, stop, complete).await;
+    drive(api, store, trim, &selection, &what, stop, read).await;
 }
 
-async fn drive<W, K>(
-    api: Api<W>,
+async fn drive<K>(
+    api: Api<Unread>,
     store: Arc<Store<K>>,
     trim: Trim<K>,
     selection: &Selection,
     what: &str,
     stop: CancellationToken,
-    decode: impl Fn(W) -> Result<K, (Key, String)>,
+    read: impl Fn(&str) -> Result<K, serde_json::Error>,
 ) where
-    W: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     K: ResourceExt + 'static,
 {
     let mut events = pin!(watcher::watcher(api, selection.config()));
@@ -122,6 +125,27 @@ async fn drive<W, K>(
     let mut rest = tokio::time::interval(REST_INTERVAL);
     rest.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut listed = BTreeSet::new();
+    let take = |object: &Unread, listed: bool| {
+        let key = key_of(object);
+        let version = version_of(object);
+        // An echo of our own write, mostly: the store has it from the reply.
+        if !store.awaits(&key, version, listed) {
+            return;
+        }
+        // What a later list brings was made while nobody watched: news like any other.
+        let initial = listed && !store.is_synced();
+        let text = object.text();
+        match read(text) {
+            Ok(mut object) => {
+                trim(&mut object);
+                store.apply_sized(object, initial, text.len());
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
+            }
+        }
+    };
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => return,
@@ -131,29 +155,11 @@ async fn drive<W, K>(
                 continue;
             }
         };
-        let keep = |object: W| match decode(object) {
-            Ok(mut object) => {
-                trim(&mut object);
-                Some(object)
-            }
-            Err((key, error)) => {
-                tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
-                None
-            }
-        };
         match event {
             Some(Ok(Event::Init)) => listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
-                let key = Key {
-                    namespace: object.meta().namespace.clone(),
-                    name: object.meta().name.clone().unwrap_or_default(),
-                };
-                listed.insert(key);
-                if let Some(object) = keep(object) {
-                    // What a later list brings was made while nobody watched: news like any other.
-                    let initial = !store.is_synced();
-                    store.apply(object, initial);
-                }
+                listed.insert(key_of(&object));
+                take(&object, true);
             }
             Some(Ok(Event::InitDone)) => {
                 backoff.reset();
@@ -161,14 +167,11 @@ async fn drive<W, K>(
             }
             Some(Ok(Event::Apply(object))) => {
                 backoff.reset();
-                if let Some(object) = keep(object) {
-                    store.apply(object, false);
-                }
+                take(&object, false);
             }
-            Some(Ok(Event::Delete(object))) => match decode(object) {
-                Ok(object) => store.delete(&object),
-                Err((key, _)) => store.delete_key(&key),
-            },
+            Some(Ok(Event::Delete(object))) => {
+                store.delete(&key_of(&object), version_of(&object));
+            }
             Some(Err(error)) => {
                 let pause = backoff.failed();
                 log_watch_error(what, &error, pause);

@@ -96,6 +96,8 @@ struct Inner<K> {
     /// Open objects of a store that packs, the longest unchanged first, with the change that made them and its time. An object
     /// that changed again since stands further back once more.
     open: VecDeque<(Arc<Key>, u64, Instant)>,
+    /// Open objects that are packed when there is a dictionary, with the change that made them.
+    sampled: HashMap<Arc<Key>, u64>,
     changes: u64,
     packed_bytes: usize,
     /// The newest resourceVersion that the watch delivered. A reply that is not newer has been seen by the watch already,
@@ -140,6 +142,7 @@ impl<K: ResourceExt> Builder<K> {
                 objects: HashMap::new(),
                 indexes: self.indexes,
                 open: VecDeque::new(),
+                sampled: HashMap::new(),
                 changes: 0,
                 packed_bytes: 0,
                 watched_version: 0,
@@ -180,7 +183,7 @@ pub fn key_of<K: ResourceExt>(object: &K) -> Key {
 
 /// The resourceVersion as a number; API servers hand out the revisions of etcd, and Kubernetes promises that they compare
 /// as integers.
-fn version_of<K: ResourceExt>(object: &K) -> u64 {
+pub(crate) fn version_of<K: ResourceExt>(object: &K) -> u64 {
     object
         .meta()
         .resource_version
@@ -316,21 +319,38 @@ impl<K: ResourceExt + 'static> Store<K> {
         self.put(inner, key, object, false, Some(version));
     }
 
+    /// Whether the watch has an object of which the store does not have this version. Takes note that the watch has come so far.
+    ///
+    /// Lists hold objects of any age. An event is younger than everything before it; one that is not was delivered twice, or late,
+    /// and must not bring back what is gone.
+    pub(crate) fn awaits(&self, key: &Key, version: u64, listed: bool) -> bool {
+        let mut inner = self.inner.write();
+        let is_late = !listed && version <= inner.watched_version;
+        if inner.is_news(key, version) && !(is_late && !inner.objects.contains_key(key)) {
+            return true;
+        }
+        inner.confirm(key, version);
+        false
+    }
+
     /// Takes an object from the watch.
+    #[cfg(test)]
     pub(crate) fn apply(&self, object: K, initial: bool) {
+        self.apply_sized(object, initial, 0);
+    }
+
+    /// Takes an object from the watch, of which the API server sent so many bytes.
+    pub(crate) fn apply_sized(&self, object: K, initial: bool, bytes: usize) {
         let version = version_of(&object);
         let key = key_of(&object);
         let mut inner = self.inner.write();
-        inner.watched_version = inner.watched_version.max(version);
-        if inner
-            .unconfirmed
-            .get(&key)
-            .is_some_and(|reply| *reply <= version)
-        {
-            inner.unconfirmed.remove(&key);
-        }
+        inner.confirm(&key, version);
         if inner.is_news(&key, version) {
             self.put(inner, key, object, initial, None);
+            // A list of definitions, parsed, takes tens of megabytes.
+            if bytes >= packing::LARGE {
+                self.pack_newest();
+            }
         }
     }
 
@@ -387,14 +407,22 @@ impl<K: ResourceExt + 'static> Store<K> {
 
     /// Packs what has not changed for a while. The watch that fills the store calls this now and then.
     pub(crate) fn pack_rested(&self) {
+        if self.packer.as_ref().is_some_and(Packer::is_ready) {
+            let sampled = std::mem::take(&mut self.inner.write().sampled);
+            for (key, change) in sampled {
+                self.pack(&key, change);
+            }
+        }
         self.pack_beyond(0, Some(REST));
     }
 
     /// Packs the longest unchanged objects until no more than `open` are left that are younger than `rest`.
     fn pack_beyond(&self, open: usize, rest: Option<Duration>) {
-        let Some(packer) = &self.packer else { return };
+        if self.packer.is_none() {
+            return;
+        }
         loop {
-            let (key, change, object) = {
+            let (key, change) = {
                 let mut inner = self.inner.write();
                 if inner.open.len() <= open {
                     return;
@@ -406,42 +434,58 @@ impl<K: ResourceExt + 'static> Store<K> {
                 let Some((key, change, _)) = inner.open.pop_front() else {
                     return;
                 };
-                match inner.objects.get(&key) {
-                    Some(Entry {
-                        held: Held::Open(object),
-                        change: current,
-                        ..
-                    }) if *current == change => (key, change, Arc::clone(object)),
-                    _ => continue,
-                }
+                (key, change)
             };
-            // Outside of the lock: this takes longer than everything else here.
-            let Some(bytes) = packer.pack(&object) else {
-                continue;
-            };
-            let mut inner = self.inner.write();
-            let inner = &mut *inner;
-            if let Some(entry) = inner.objects.get_mut(&key)
-                && entry.change == change
-            {
-                inner.packed_bytes += bytes.len();
-                entry.held = Held::Packed(bytes);
-            }
+            self.pack(&key, change);
         }
     }
 
-    /// Takes a deletion from the watch.
-    pub(crate) fn delete(&self, object: &K) {
+    /// Packs what was put in last.
+    fn pack_newest(&self) {
+        let newest = self.inner.write().open.pop_back();
+        if let Some((key, change, _)) = newest {
+            self.pack(&key, change);
+        }
+    }
+
+    /// Packs an object unless it has changed since.
+    fn pack(&self, key: &Arc<Key>, change: u64) {
+        let Some(packer) = &self.packer else { return };
+        let object = match self.inner.read().objects.get(key) {
+            Some(Entry {
+                held: Held::Open(object),
+                change: current,
+                ..
+            }) if *current == change => Arc::clone(object),
+            _ => return,
+        };
+        // Outside of the lock: this takes longer than everything else here.
+        let packed = packer.pack(&object);
+        let mut inner = self.inner.write();
+        let inner = &mut *inner;
+        let Some(packed) = packed else {
+            inner.sampled.insert(Arc::clone(key), change);
+            return;
+        };
+        if let Some(entry) = inner.objects.get_mut(key)
+            && entry.change == change
+        {
+            inner.packed_bytes += packed.len();
+            entry.held = Held::Packed(packed);
+        }
+    }
+
+    /// Takes a deletion from the watch, which came with this version. The object may have been made anew since.
+    pub(crate) fn delete(&self, key: &Key, version: u64) {
         {
             let mut inner = self.inner.write();
-            inner.watched_version = inner.watched_version.max(version_of(object));
+            inner.watched_version = inner.watched_version.max(version);
+            let known = inner.objects.get(key);
+            if known.is_some_and(|known| known.version > version && version > 0) {
+                return;
+            }
+            inner.unconfirmed.remove(key);
         }
-        self.delete_key(&key_of(object));
-    }
-
-    /// Takes the deletion of an object whose last state did not decode.
-    pub(crate) fn delete_key(&self, key: &Key) {
-        self.inner.write().unconfirmed.remove(key);
         self.remove(key);
     }
 
@@ -452,6 +496,7 @@ impl<K: ResourceExt + 'static> Store<K> {
             let Some(old) = inner.objects.remove(key) else {
                 return;
             };
+            inner.sampled.remove(key);
             for index in &mut inner.indexes {
                 index.remove(key);
             }
@@ -492,6 +537,18 @@ impl<K: ResourceExt + 'static> Store<K> {
 }
 
 impl<K> Inner<K> {
+    /// The watch has delivered this version of an object.
+    fn confirm(&mut self, key: &Key, version: u64) {
+        self.watched_version = self.watched_version.max(version);
+        if self
+            .unconfirmed
+            .get(key)
+            .is_some_and(|reply| *reply <= version)
+        {
+            self.unconfirmed.remove(key);
+        }
+    }
+
     fn is_news(&self, key: &Key, version: u64) -> bool {
         self.objects
             .get(key)

@@ -13,6 +13,8 @@ use zstd_safe::{CCtx, CDict, DCtx, DDict};
 /// Objects that make up the dictionary of a store, and how long it may be; more costs time for each object and gains little.
 const SAMPLES: usize = 8;
 const DICTIONARY_LIMIT: usize = 32 * 1024;
+/// An object of as much JSON is packed by itself: it resembles itself enough.
+pub(super) const LARGE: usize = 16 * 1024;
 /// Objects change many times; what is saved by a higher level is not worth the time.
 const LEVEL: i32 = 1;
 
@@ -62,6 +64,8 @@ pub(super) struct Packed {
     bytes: Box<[u8]>,
     /// Length of the JSON.
     length: u32,
+    /// Packed by itself, without the dictionary.
+    alone: bool,
 }
 
 impl Packed {
@@ -97,32 +101,47 @@ impl<K> Packer<K> {
         }
     }
 
-    /// `None` for an object that is better left as it is: the first few, and what does not encode.
+    /// Whether there is a dictionary: before that only large objects are packed.
+    pub(super) fn is_ready(&self) -> bool {
+        self.dictionary.get().is_some()
+    }
+
+    /// `None` for an object that is better left as it is for now: the first few, and what does not encode.
     pub(super) fn pack(&self, object: &K) -> Option<Packed> {
         let json = (self.codec.encode)(object)?;
-        let Some(dictionary) = self.dictionary.get() else {
+        let alone = json.len() >= LARGE;
+        let dictionary = self.dictionary.get().filter(|_| !alone);
+        if dictionary.is_none() && !alone {
             self.sample(&json);
             return None;
-        };
+        }
         let mut bytes = Vec::with_capacity(zstd_safe::compress_bound(json.len()));
         PACKING.with_borrow_mut(|context| {
-            context
-                .compress_using_cdict(&mut bytes, &json, &dictionary.pack)
-                .ok()
+            let packed = match dictionary {
+                Some(dictionary) => {
+                    context.compress_using_cdict(&mut bytes, &json, &dictionary.pack)
+                }
+                None => context.compress(&mut bytes, &json, LEVEL),
+            };
+            packed.ok()
         })?;
         Some(Packed {
             bytes: bytes.into_boxed_slice(),
             length: u32::try_from(json.len()).ok()?,
+            alone,
         })
     }
 
     pub(super) fn unpack(&self, packed: &Packed) -> Option<K> {
-        let dictionary = self.dictionary.get()?;
         let mut json = Vec::with_capacity(usize::try_from(packed.length).ok()?);
         UNPACKING.with_borrow_mut(|context| {
-            context
-                .decompress_using_ddict(&mut json, &packed.bytes, &dictionary.unpack)
-                .ok()
+            let unpacked = if packed.alone {
+                context.decompress(&mut json, &packed.bytes)
+            } else {
+                let dictionary = self.dictionary.get()?;
+                context.decompress_using_ddict(&mut json, &packed.bytes, &dictionary.unpack)
+            };
+            unpacked.ok()
         })?;
         (self.codec.decode)(&json)
     }

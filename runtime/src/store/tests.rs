@@ -39,6 +39,10 @@ fn recorded() -> (Arc<Store<ConfigMap>>, Arc<Mutex<Vec<String>>>) {
     (store, log)
 }
 
+fn delete(store: &Store<ConfigMap>, object: &ConfigMap) {
+    store.delete(&key_of(object), version_of(object));
+}
+
 #[test]
 fn reply_is_visible_at_once_and_not_reported_again_by_the_watch() {
     let (store, log) = recorded();
@@ -51,7 +55,7 @@ fn reply_is_visible_at_once_and_not_reported_again_by_the_watch() {
 fn late_reply_does_not_bring_back_a_deleted_object() {
     let (store, log) = recorded();
     store.apply(config_map("a", 5), false);
-    store.delete(&config_map("a", 7));
+    delete(&store, &config_map("a", 7));
     store.observe_reply(config_map("a", 6));
     assert_eq!(store.get(&key("a")), None);
     assert_eq!(*log.lock(), ["added a false", "deleted a"]);
@@ -106,7 +110,7 @@ fn index_follows_updates_and_deletions() {
     store.apply(labelled(2, "y"), false);
     assert!(store.by_index(by_label, "x").is_empty());
     assert_eq!(store.by_index(by_label, "y").len(), 1);
-    store.delete(&labelled(3, "y"));
+    delete(&store, &labelled(3, "y"));
     assert!(store.by_index(by_label, "y").is_empty());
 }
 
@@ -185,7 +189,7 @@ fn changes_of_packed_objects_are_told_with_what_was_before() {
         ));
     });
     store.apply(filled("app-3", 2, "second"), false);
-    store.delete(&filled("app-4", 3, "first"));
+    delete(&store, &filled("app-4", 3, "first"));
     let first = || Some("first 0".to_owned());
     assert_eq!(
         *seen.lock(),
@@ -201,7 +205,7 @@ fn changes_of_packed_objects_are_told_with_what_was_before() {
 fn bytes_are_given_back() {
     let store = packing(2000);
     for index in 0..2000 {
-        store.delete(&filled(&format!("app-{index}"), 5, "first"));
+        delete(&store, &filled(&format!("app-{index}"), 5, "first"));
     }
     assert_eq!(store.size(), Size::default());
 }
@@ -213,4 +217,66 @@ fn late_subscribers_hear_of_packed_objects() {
     let counter = Arc::clone(&seen);
     store.subscribe(move |_| *counter.lock() += 1);
     assert_eq!(*seen.lock(), 500);
+}
+
+#[test]
+fn events_that_come_late_or_twice_change_nothing() {
+    let (store, log) = recorded();
+    let deliver = |object: ConfigMap| {
+        if store.awaits(&key_of(&object), version_of(&object), false) {
+            store.apply(object, false);
+        }
+    };
+    deliver(config_map("a", 5));
+    deliver(config_map("a", 6));
+    deliver(config_map("a", 5));
+    delete(&store, &config_map("a", 7));
+    deliver(config_map("a", 6));
+    assert!(store.is_empty());
+    deliver(config_map("a", 9));
+    delete(&store, &config_map("a", 7));
+    assert_eq!(store.len(), 1, "made anew since");
+    delete(&store, &config_map("a", 10));
+    delete(&store, &config_map("a", 10));
+    assert_eq!(
+        *log.lock(),
+        [
+            "added a false",
+            "updated a",
+            "deleted a",
+            "added a false",
+            "deleted a"
+        ]
+    );
+}
+
+#[test]
+fn a_later_list_brings_news_of_any_age() {
+    let (store, log) = recorded();
+    store.apply(config_map("a", 5), true);
+    store.finish_list(&BTreeSet::from([key("a")]));
+    assert!(store.awaits(&key("b"), 3, true), "made before, seen now");
+    store.apply(config_map("b", 3), !store.is_synced());
+    assert_eq!(*log.lock(), ["added a true", "added b false"]);
+}
+
+#[test]
+fn large_objects_are_packed_at_once_and_samples_later() {
+    let mut builder = Store::<ConfigMap>::builder();
+    builder.packed(Codec::json());
+    let store = builder.build();
+    let large = filled("large", 1, &"x".repeat(packing::LARGE / 10));
+    let bytes = serde_json::to_vec(&large).unwrap().len();
+    store.apply_sized(large.clone(), true, bytes);
+    let size = store.size();
+    assert_eq!((size.objects, size.open), (1, 0));
+    assert!(size.packed_bytes < bytes / 4, "{size:?}");
+    assert_eq!(store.get(&key("large")).as_deref(), Some(&large));
+
+    let store = packing(2000);
+    let before = store.size().open;
+    store.pack_rested();
+    let open = store.size().open;
+    assert!(open < before && open <= OPEN, "{open} of {before}");
+    assert!(store.get(&key("app-0")).is_some());
 }
