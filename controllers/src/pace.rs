@@ -11,6 +11,8 @@ use propagation::pace::{Pace, SECOND};
 
 /// As many objects in progress are a crowd.
 const CROWD: usize = 16;
+/// How long the changes of one object are gathered in a crowd.
+const CROWDED: Duration = Duration::from_millis(400);
 /// With so many entries it is time to forget those that say nothing any more.
 const SWEEP: usize = 1024;
 
@@ -38,7 +40,7 @@ impl Pacer {
     pub(crate) fn wait(&self, key: &Key, news: Pace) -> Duration {
         let now = Instant::now();
         let mut state = self.0.lock();
-        let busy = state.held > CROWD;
+        let busy = state.is_busy();
         let entry = state.entries.get(key).copied().unwrap_or_default();
         let held_since = entry.held_since.unwrap_or(now);
         let wait = Pace {
@@ -60,6 +62,16 @@ impl Pacer {
         wait
     }
 
+    /// How long changes of one object are gathered into a pass: `lone`, and longer while a great many objects progress, because
+    /// then passes are what makes everything late.
+    pub(crate) fn gathering(&self, lone: Duration) -> Duration {
+        if self.0.lock().is_busy() {
+            CROWDED.max(lone)
+        } else {
+            lone
+        }
+    }
+
     /// The object's status was written.
     pub(crate) fn written(&self, key: &Key) {
         let mut state = self.0.lock();
@@ -74,6 +86,10 @@ impl Pacer {
 }
 
 impl State {
+    fn is_busy(&self) -> bool {
+        self.held > CROWD
+    }
+
     fn entry(&mut self, key: &Key) -> &mut Entry {
         if self.entries.len() >= self.sweep_at.max(SWEEP) {
             let is_recent = |at: Instant| at.elapsed() < SECOND;

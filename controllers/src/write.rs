@@ -79,9 +79,31 @@ pub(crate) async fn update_status<K: Written>(
     else {
         return Ok(false);
     };
+    lock_and_patch(api, store, old, status).await
+}
+
+/// The same of an object whose other parts are not worth comparing, because there are many of its kind.
+pub(crate) async fn replace_status<K: Written, S: Serialize>(
+    api: &Api<K>,
+    store: &Store<K>,
+    object: &K,
+    (old, new): (S, S),
+) -> Result<bool, ApiError> {
+    let Some(status) = diff::between(&old, &new) else {
+        return Ok(false);
+    };
+    lock_and_patch(api, store, object, status).await
+}
+
+async fn lock_and_patch<K: Written>(
+    api: &Api<K>,
+    store: &Store<K>,
+    object: &K,
+    status: Value,
+) -> Result<bool, ApiError> {
     let mut patch = json!({ "status": status });
-    lock(&mut patch, old);
-    patch_status(api, store, &old.name_any(), &patch).await?;
+    lock(&mut patch, object);
+    patch_status(api, store, &object.name_any(), &patch).await?;
     Ok(true)
 }
 

@@ -11,10 +11,10 @@ use crds::work::{Binding, ResourceHealth, Work, WorkStatus};
 
 /// How long progress is gathered, and how much time lies between two writes about an object that is settled and keeps changing.
 pub const SECOND: Duration = Duration::from_secs(1);
-/// How long progress is gathered at most while a great many objects progress.
-pub const BUSY: Duration = Duration::from_secs(5);
-/// How often it is looked whether the crowd is gone.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long progress is gathered while a great many objects progress.
+pub const BUSY: Duration = Duration::from_secs(10);
+/// How long the first report is waited for.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// What the moment of a write depends on.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
@@ -47,14 +47,12 @@ impl Pace {
                 .since_write
                 .map_or(Duration::ZERO, |since| SECOND.saturating_sub(since));
         }
-        if self.is_silent {
-            return BUSY.saturating_sub(self.held);
-        }
-        let rest = SECOND.saturating_sub(self.held);
-        if rest.is_zero() && self.busy {
-            return BUSY.saturating_sub(self.held).min(LOOK);
-        }
-        rest
+        let gathered = match (self.is_silent, self.busy) {
+            (_, true) => BUSY,
+            (true, false) => SILENCE,
+            (false, false) => SECOND,
+        };
+        gathered.saturating_sub(self.held)
     }
 }
 
@@ -194,25 +192,24 @@ mod tests {
                     busy: true,
                     ..progress
                 },
-                ms(500),
-            ),
-            (
-                "progress in a crowd, last look",
-                Pace {
-                    held: ms(4800),
-                    busy: true,
-                    ..progress
-                },
-                ms(200),
+                ms(9000),
             ),
             (
                 "progress in a crowd, enough",
                 Pace {
-                    held: ms(5000),
+                    held: ms(10_000),
                     busy: true,
                     ..progress
                 },
                 ms(0),
+            ),
+            (
+                "nobody has reported",
+                Pace {
+                    is_silent: true,
+                    ..progress
+                },
+                ms(5000),
             ),
         ] {
             assert_eq!(pace.wait(), expected, "{name}");

@@ -93,13 +93,13 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'st
         "cluster-resource-binding-status-controller"
     };
     let queue = Queue::new();
-    subscribe::<B>(world, &queue);
-    let controller = world.controller(name, queue, workers);
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),
         pacer: Pacer::default(),
     });
+    subscribe::<B>(&context, &queue);
+    let controller = world.controller(name, queue, workers);
     let stop = world.stop.clone();
     Box::pin(controller.run(
         move |key: Key| {
@@ -110,7 +110,8 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, workers: usize) -> BoxFuture<'st
     ))
 }
 
-fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
+fn subscribe<B: Bindings>(context: &Arc<Context>, queue: &Arc<Queue<Key>>) {
+    let world = &context.world;
     let to = Arc::clone(queue);
     B::store(world).subscribe(move |change| match change {
         Change::Added { new, initial: true } => to.add_with(Binding::key(&***new), Priority::Low),
@@ -122,7 +123,7 @@ fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
         }
         _ => {}
     });
-    let to = Arc::clone(queue);
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(context));
     world.works.subscribe(move |change| {
         let concerns = match change {
             Change::Added { initial, .. } => !initial,
@@ -132,8 +133,11 @@ fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
             }
             Change::Deleted { .. } => true,
         };
-        if concerns && let Some(key) = binding_of::<B>(change.object()) {
-            to.add_after(key, GATHER);
+        if concerns
+            && let Some(key) = binding_of::<B>(change.object())
+            && let Some(context) = weak.upgrade()
+        {
+            to.add_after(key, context.pacer.gathering(GATHER));
         }
     });
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
@@ -203,7 +207,8 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     }
     let api = B::api(world, key.namespace.as_deref());
     let to_binding = async {
-        write::update_status(&api, B::store(world), &*binding, refreshed)
+        let status = (binding.status(), refreshed.status());
+        write::replace_status(&api, B::store(world), &*binding, status)
             .await
             .map_err(|source| Error::PatchBinding {
                 binding: key.clone(),

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use trace::NoTrace;
 
 use super::{
-    Context, Error, MemberRef, is_applied,
+    Context, Error, MemberRef,
+    compared::Print,
+    is_applied,
     metrics::Request,
     observe::{ObserveError, Place, place},
     status::{self, Interpreted},
@@ -101,6 +103,16 @@ pub(super) struct Applied {
     pub(super) written: bool,
 }
 
+impl Applied {
+    fn unchanged(observed: Option<Value>) -> Self {
+        Self {
+            object: observed.unwrap_or_default(),
+            created: false,
+            written: false,
+        }
+    }
+}
+
 pub(super) async fn apply(
     context: &Context,
     work: &Work,
@@ -122,7 +134,7 @@ pub(super) async fn apply(
     let key = Key::of_meta(&work.metadata);
     for (ordinal, (manifest, found)) in manifests.iter().zip(places).enumerate() {
         let outcome = match found {
-            Ok(place) => apply_one(context, work, manifest, &place, &member.name)
+            Ok(place) => apply_one(context, work, (ordinal, manifest), &place, &member.name)
                 .await
                 .map_err(|error| error.explained(&member.name)),
             Err(error) => Err(error.into()),
@@ -161,17 +173,36 @@ pub(super) async fn apply(
 async fn apply_one(
     context: &Context,
     work: &Work,
-    manifest: &Value,
+    (ordinal, manifest): (usize, &Value),
     place: &Place,
     cluster: &str,
 ) -> Result<Applied, ManifestError> {
     let mut observed = place.observed().await?;
+    let rules = &context.world.interpreter;
+    let print = match &observed {
+        Some(observed) if rules.retains_by_itself(Target::of(manifest)).await => {
+            Some(Print::of(work, ordinal, observed))
+        }
+        _ => None,
+    };
+    if print.is_some_and(|print| context.compared.is_equal(print)) {
+        return Ok(Applied::unchanged(observed));
+    }
     for _ in 0..RACES {
         match try_apply(context, work, manifest, observed, place, cluster).await {
             // The store was behind, the member's own controllers wrote first, or the object is not ours and therefore in no
             // store: decide again on what is there now.
             Err(ManifestError::Api(error)) if error.is_already_exists() || error.is_conflict() => {
                 observed = place.live().await?;
+            }
+            Ok(applied) => {
+                if let Some(print) = print.filter(|_| !applied.written) {
+                    // A later object, read live in between, has another print.
+                    if print == Print::of(work, ordinal, &applied.object) {
+                        context.compared.found_equal(print);
+                    }
+                }
+                return Ok(applied);
             }
             outcome => return outcome,
         }
@@ -220,11 +251,7 @@ async fn try_apply(
     };
     let (created, reply) = match plan {
         Plan::Unchanged => {
-            return Ok(Applied {
-                object: observed.unwrap_or_default(),
-                created: false,
-                written: false,
-            });
+            return Ok(Applied::unchanged(observed));
         }
         Plan::Create(object) => {
             let object: DynamicObject = serde_json::from_value(object)?;
@@ -232,7 +259,8 @@ async fn try_apply(
             let reply = call(place.api.create(&PostParams::default(), &object)).await;
             (true, count(Request::Create { recreate }, reply)?)
         }
-        Plan::Update { object, .. } => {
+        Plan::Update { object, fields, .. } => {
+            tracing::debug!(?fields, cluster, "Object differs from its manifest");
             let object: DynamicObject = serde_json::from_value(object)?;
             let reply = call(
                 place

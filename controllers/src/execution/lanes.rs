@@ -1,6 +1,6 @@
 //! A queue with workers for each member cluster.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::{names, object::Key};
 use parking_lot::Mutex;
@@ -46,6 +46,16 @@ impl Lanes {
     pub(super) async fn finished(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// How long changes of one member object are gathered into a pass.
+    pub(super) fn gathering(&self, lone: Duration) -> Duration {
+        self.context.pacer.gathering(lone)
+    }
+
+    /// What was compared by the former rules may differ by the new ones.
+    pub(super) fn rules_changed(&self) {
+        self.context.compared.clear();
     }
 
     /// The queue of the member whose execution space the Work is in.

@@ -8,6 +8,7 @@
 //! Each member has a queue and workers of its own, so that a slow member costs the others nothing.
 
 mod apply;
+mod compared;
 mod lanes;
 mod metrics;
 mod observe;
@@ -34,7 +35,7 @@ use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
 use runtime::{Action, ApiError, controller::ReconcileError, events::Source, member::Member};
 
-use self::{lanes::Lanes, metrics::Metrics};
+use self::{compared::Compared, lanes::Lanes, metrics::Metrics};
 use crate::{pace::Pacer, world::World, write};
 
 const NAME: &str = "execution-controller";
@@ -106,6 +107,7 @@ pub(super) struct Context {
     refreshed: Mutex<HashMap<String, Instant>>,
     /// When which Work reports.
     pacer: Pacer,
+    compared: Compared,
 }
 
 /// Subscribes to the stores; the future runs the workers, `workers` of them for each member.
@@ -119,6 +121,7 @@ pub fn prepare(world: &Arc<World>, workers: usize) -> BoxFuture<'static, ()> {
         events: Source::new(&world.recorder, NAME),
         metrics,
         pacer: Pacer::default(),
+        compared: Compared::default(),
         refreshed: Mutex::default(),
     });
     let lanes = Lanes::new(context, workers);

@@ -286,13 +286,11 @@ async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<Act
     if !wait.is_zero() {
         return Ok(Action::Requeue(wait));
     }
-    let mut reported = work.clone();
-    reported.status = Some(status);
-    write::update_status(
+    write::replace_status(
         &works_api(&context.world, work),
         &context.world.works,
         work,
-        &reported,
+        (present, Some(&status)),
     )
     .await
     .map_err(|source| Error::PatchStatus {

@@ -69,7 +69,7 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
                 // The first list is covered by the hook below, which follows it.
                 Change::Added { initial: true, .. } => {}
                 Change::Deleted { .. } => queue.add(key),
-                _ => queue.add_after(key, GATHER),
+                _ => queue.add_after(key, to.gathering(GATHER)),
             }
         }
     });
@@ -84,6 +84,7 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
     let (to, weak) = (Arc::clone(lanes), Arc::downgrade(world));
     world.interpreter.on_change(move |kinds| {
         let Some(world) = weak.upgrade() else { return };
+        to.rules_changed();
         for work in world.works.list() {
             if kinds.iter().any(|gvk| carries(&work, gvk)) {
                 let key = Key::of_meta(&work.metadata);

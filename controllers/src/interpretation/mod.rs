@@ -249,6 +249,15 @@ impl Interpretation {
         }
     }
 
+    /// Whether nothing but the two objects, their status aside, decides what is retained: no script and no webhook is asked.
+    pub async fn retains_by_itself(&self, target: Target<'_>) -> bool {
+        let layer = self
+            .current()
+            .await
+            .deciding_layer(target, InterpreterOperation::Retain);
+        matches!(layer, None | Some(LayerName::Native))
+    }
+
     async fn knowing(
         &self,
         interpreter: &Arc<Interpreter>,
