@@ -18,6 +18,7 @@ pub mod deployment_replicas_syncer;
 pub mod descheduler;
 pub mod detector;
 pub mod discovery;
+pub mod engine;
 pub mod estimators;
 pub mod eviction;
 pub mod execution;

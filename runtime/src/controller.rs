@@ -160,7 +160,8 @@ where
                 "panic"
             }
         };
-        self.metrics.observe(self.name, result, started.elapsed());
+        self.metrics
+            .observe(self.name, key, result, started.elapsed());
     }
 }
 

@@ -169,6 +169,11 @@ impl Member {
         self.objects.ensure(&resource.api)
     }
 
+    /// The stores of all kinds that are watched.
+    pub fn stores(&self) -> &DynamicStores {
+        &self.objects
+    }
+
     /// The store of a kind that is watched already.
     pub fn watched(&self, gvk: &Gvk) -> Option<Arc<Store<DynamicObject>>> {
         self.objects.store(gvk)

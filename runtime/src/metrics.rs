@@ -1,15 +1,16 @@
 //! Metrics in the Prometheus text format; every component owns its struct and registers it.
 
-mod queues;
+pub mod queues;
+mod slow;
 
 use std::{
-    fmt::Debug,
+    fmt::{Debug, Display},
     hash::Hash,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -25,8 +26,12 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use self::queues::Queues;
 pub(crate) use self::queues::{Load, Measured, Meter};
+pub use self::slow::Slow;
+use self::{
+    queues::{QueueDepth, Queues},
+    slow::Slowest,
+};
 use crate::queue::Queue;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,6 +56,7 @@ pub struct Reconciles {
     workers: Family<ControllerLabels, Gauge>,
     active: Family<ControllerLabels, Gauge>,
     queues: Queues,
+    slowest: Slowest,
 }
 
 impl Default for Reconciles {
@@ -63,6 +69,7 @@ impl Default for Reconciles {
             workers: Family::default(),
             active: Family::default(),
             queues: Queues::default(),
+            slowest: Slowest::default(),
             time: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 12))
             }),
@@ -135,8 +142,25 @@ impl Reconciles {
             .inc();
     }
 
+    /// How long the queues are.
+    pub fn depths(&self) -> Vec<QueueDepth> {
+        self.queues.depths()
+    }
+
+    /// The passes that took longest of late, the longest first.
+    pub fn slowest(&self) -> Vec<Slow> {
+        self.slowest.list(Instant::now())
+    }
+
     /// A worker is done with a key. `result` is `success`, `requeue_after`, `error`, `terminal_error` or `panic`.
-    pub(crate) fn observe(&self, controller: &'static str, result: &'static str, took: Duration) {
+    pub(crate) fn observe(
+        &self,
+        controller: &'static str,
+        key: &impl Display,
+        result: &'static str,
+        took: Duration,
+    ) {
+        self.slowest.observe(controller, key, took, Instant::now());
         let labels = ControllerLabels { controller };
         let failed = matches!(result, "error" | "terminal_error" | "panic");
         if failed {
@@ -236,7 +260,7 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         queue.failed(&"a");
-        reconciles.observe("ctl", "terminal_error", Duration::from_secs(3));
+        reconciles.observe("ctl", &"ns/name", "terminal_error", Duration::from_secs(3));
         let text = shared.encode();
         for line in [
             r#"workqueue_retries_total{name="line",controller="ctl"} 1"#,

@@ -129,7 +129,8 @@ impl<K: Clone + Eq + Hash> Default for Queue<K> {
 }
 
 /// What a queue holds at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Depth {
     pub ready: usize,
     /// Keys that wait for their time, after a failure or not.
@@ -137,6 +138,15 @@ pub struct Depth {
     /// Those of them that failed.
     pub backing_off: usize,
     pub working: usize,
+}
+
+impl std::ops::AddAssign for Depth {
+    fn add_assign(&mut self, other: Self) {
+        self.ready += other.ready;
+        self.waiting += other.waiting;
+        self.backing_off += other.backing_off;
+        self.working += other.working;
+    }
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
@@ -287,7 +297,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     }
 }
 
-impl<K: std::fmt::Debug + Send + Sync> Measured for Queue<K> {
+impl<K: Clone + Eq + Hash + std::fmt::Debug + Send + Sync> Measured for Queue<K> {
+    fn depth(&self) -> Depth {
+        Queue::depth(self)
+    }
+
     fn load(&self) -> Load {
         let state = self.state.lock();
         let running = state.entries.values().filter(|entry| entry.working);

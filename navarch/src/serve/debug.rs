@@ -1,6 +1,6 @@
 //! How decisions came about, as JSON: of the scheduler under `/debug/scheduling/{namespace}/{binding}` and
 //! `/debug/scheduling/{binding}`, of everything else about a template under `/debug/records/{namespace}/{kind}/{name}` and
-//! `/debug/records/{kind}/{name}`.
+//! `/debug/records/{kind}/{name}`. What the process holds and does, under `/debug/engine`.
 //!
 //! The pages are answered to clients on the same host alone, which in a pod are those that the API server lets forward a port: the
 //! connection is not encrypted, and nobody proves who they are.
@@ -103,6 +103,14 @@ struct Kept {
     world: Arc<World>,
     /// One answer at a time: each costs about what rendering the object for all its clusters costs.
     turn: Arc<Semaphore>,
+}
+
+/// The page about stores, queues and passes.
+pub(super) fn engine(world: Arc<World>) -> Router {
+    let page = async |State(world): State<Arc<World>>| Json(controllers::engine::page(&world));
+    Router::new()
+        .route("/debug/engine", get(page))
+        .with_state(world)
 }
 
 /// The pages about templates.

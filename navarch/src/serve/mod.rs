@@ -223,6 +223,9 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
             pages = pages.merge(debug::records(Arc::clone(world)));
         }
     }
+    if resolved.debug {
+        pages = pages.merge(debug::engine(Arc::clone(world)));
+    }
     Prepared {
         roles: led,
         pages: debug::for_neighbours(pages),

@@ -19,6 +19,9 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use serde::Serialize;
+
+use crate::queue::Depth;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct Labels {
@@ -50,6 +53,17 @@ pub(crate) struct Load {
 /// A queue of any key.
 pub(crate) trait Measured: Debug + Send + Sync {
     fn load(&self) -> Load;
+    fn depth(&self) -> Depth;
+}
+
+/// How many keys the queues of one name hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueDepth {
+    pub name: &'static str,
+    pub controller: &'static str,
+    #[serde(flatten)]
+    pub depth: Depth,
 }
 
 type Known = (Labels, Weak<dyn Measured>);
@@ -135,6 +149,32 @@ impl Queues {
         }
         loads.sort_by(|(a, _), (b, _)| a.cmp(b));
         loads
+    }
+}
+
+impl Queues {
+    /// In the order of their names.
+    pub(super) fn depths(&self) -> Vec<QueueDepth> {
+        let mut depths: Vec<QueueDepth> = Vec::new();
+        for (labels, queue) in self.measured.lock().iter() {
+            let Some(depth) = queue.upgrade().map(|queue| queue.depth()) else {
+                continue;
+            };
+            let Labels { name, controller } = labels;
+            let known = depths
+                .iter_mut()
+                .find(|known| known.name == *name && known.controller == *controller);
+            match known {
+                Some(known) => known.depth += depth,
+                None => depths.push(QueueDepth {
+                    name,
+                    controller,
+                    depth,
+                }),
+            }
+        }
+        depths.sort_by_key(|depth| (depth.name, depth.controller));
+        depths
     }
 }
 
