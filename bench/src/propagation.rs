@@ -112,7 +112,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         )
     };
     let restart: Restart = {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Idle is it when the members' summaries, which are made every ten seconds, are written as well.
+        tokio::time::sleep(Duration::from_secs(12)).await;
         let (restart, _server) = restart::measure(&binary, &bed, server).await?;
         restart
     };

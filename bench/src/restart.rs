@@ -25,7 +25,8 @@ pub(crate) struct Restart {
     pub(crate) ready_s: f64,
     /// From the start of the process until it does nothing any more.
     pub(crate) steady_s: f64,
-    /// Writes to the control plane by anybody but its own controllers, by the audit log of its API server.
+    /// Writes to the control plane by anybody but its own controllers, by the audit log of its API server; a leader's renewals of its
+    /// Lease aside.
     pub(crate) writes: usize,
     pub(crate) written: BTreeMap<String, usize>,
     pub(crate) cpu_seconds: f64,
@@ -107,7 +108,9 @@ fn writes_since(log: &Path, offset: u64) -> anyhow::Result<BTreeMap<String, usiz
         let of_kubernetes =
             agent.starts_with("kube-") || text("/user/username").starts_with("system:");
         let resource = text("/objectRef/resource");
-        if of_kubernetes && !agent.is_empty() || resource.ends_with("reviews") {
+        // A leader renews its Lease whether it was restarted or not.
+        let is_heartbeat = resource == "leases" && verb == "update";
+        if of_kubernetes && !agent.is_empty() || resource.ends_with("reviews") || is_heartbeat {
             continue;
         }
         let what = format!("{verb} {resource}/{} {agent}", text("/objectRef/name"));
