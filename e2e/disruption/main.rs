@@ -13,6 +13,7 @@
 mod stage;
 mod world;
 
+mod faults;
 mod held;
 mod leading;
 

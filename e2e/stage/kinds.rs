@@ -28,6 +28,7 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("customresourcedefinitions", "apiextensions.k8s.io") => {
             ("v1", "CustomResourceDefinition", false)
         }
+        ("blobs", "large.example.com") => ("v1", "Blob", true),
         ("clusters", "cluster.karmada.io") => ("v1alpha1", "Cluster", false),
         ("works", "work.karmada.io") => ("v1alpha1", "Work", true),
         ("resourcebindings", "work.karmada.io") => ("v1alpha2", "ResourceBinding", true),
