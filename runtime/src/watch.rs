@@ -16,7 +16,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::guarded::Guarded;
-use crate::{backoff::Backoff, store::Store};
+use crate::{
+    backoff::Backoff,
+    store::{Malformed, Store, key_of},
+};
 
 /// Objects per page of a list: bounds what a relist holds at a time.
 const PAGE_SIZE: u32 = 200;
@@ -112,7 +115,7 @@ async fn drive<W, K>(
     selection: &Selection,
     what: &str,
     stop: CancellationToken,
-    decode: impl Fn(W) -> Result<K, (Key, String)>,
+    decode: impl Fn(W) -> Result<K, Malformed>,
 ) where
     W: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     K: ResourceExt + 'static,
@@ -134,10 +137,16 @@ async fn drive<W, K>(
         let keep = |object: W| match decode(object) {
             Ok(mut object) => {
                 trim(&mut object);
+                if store.has_malformed() {
+                    let key = key_of(&object);
+                    store.forget_malformed(|malformed| *malformed == key);
+                }
                 Some(object)
             }
-            Err((key, error)) => {
+            Err(malformed) => {
+                let Malformed { key, error, .. } = &malformed;
                 tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
+                store.note_malformed(malformed);
                 None
             }
         };
@@ -157,6 +166,7 @@ async fn drive<W, K>(
             }
             Some(Ok(Event::InitDone)) => {
                 backoff.reset();
+                store.forget_malformed(|malformed| !listed.contains(malformed));
                 store.finish_list(&std::mem::take(&mut listed));
             }
             Some(Ok(Event::Apply(object))) => {
@@ -167,7 +177,10 @@ async fn drive<W, K>(
             }
             Some(Ok(Event::Delete(object))) => match decode(object) {
                 Ok(object) => store.delete(&object),
-                Err((key, _)) => store.delete_key(&key),
+                Err(malformed) => {
+                    store.forget_malformed(|key| *key == malformed.key);
+                    store.delete_key(&malformed.key);
+                }
             },
             Some(Err(error)) => {
                 let pause = backoff.failed();

@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
+use crate::store::Malformed;
+
 #[derive(Debug, Clone)]
 pub(super) enum Guarded<K> {
     Valid(Box<K>),
@@ -20,16 +22,15 @@ pub(super) enum Guarded<K> {
 }
 
 impl<K> Guarded<K> {
-    pub(super) fn into_result(self) -> Result<K, (Key, String)> {
+    pub(super) fn into_result(self) -> Result<K, Malformed> {
         match self {
             Self::Valid(object) => Ok(*object),
-            Self::Invalid { metadata, error } => Err((
-                Key {
-                    namespace: metadata.namespace.clone(),
-                    name: metadata.name.clone().unwrap_or_default(),
-                },
+            Self::Invalid { metadata, error } => Err(Malformed {
+                key: Key::of_meta(&metadata),
+                uid: metadata.uid,
+                resource_version: metadata.resource_version,
                 error,
-            )),
+            }),
         }
     }
 }
@@ -45,6 +46,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
                     .map(|metadata| ObjectMeta {
                         name: text(metadata, "name"),
                         namespace: text(metadata, "namespace"),
+                        uid: text(metadata, "uid"),
                         resource_version: text(metadata, "resourceVersion"),
                         ..ObjectMeta::default()
                     })
