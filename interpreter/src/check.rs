@@ -67,10 +67,9 @@ fn script_finding(
 ) -> Option<Finding> {
     let function = function_name(operation);
     let (severity, line, message) = match runtime.compile(script) {
-        Err(ScriptError { line, message }) => (Severity::Error, line, message),
+        Err(ScriptError { line, message, .. }) => (Severity::Error, line, message),
         Ok(script) if !script.defines(function) => {
-            let message =
-                format!("the script does not define the function {function} at its top level");
+            let message = format!("the script does not define the function {function}");
             (Severity::Warning, None, message)
         }
         Ok(_) => return None,
@@ -179,7 +178,7 @@ mod tests {
                 ("replicaResource", "function Replicas() end"),
             ],
             &[
-                "Warning InterpretReplica 0: the script does not define the function GetReplicas at its top level",
+                "Warning InterpretReplica 0: the script does not define the function GetReplicas",
                 "Error InterpretHealth 2: expected `end`, found the end of the script",
             ],
         );

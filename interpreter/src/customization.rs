@@ -45,7 +45,7 @@ pub enum Note {
         line: Option<u32>,
         message: String,
     },
-    /// The script does not define the function of its operation at its top level.
+    /// The script does not define the function of its operation, unless from within another function.
     #[error("customization {customization}: {}: the script does not define the function {function}", operation.as_str())]
     NoFunction {
         customization: String,
@@ -205,11 +205,15 @@ impl Customizations {
         question: &Question<'_>,
         context: &Context<'_>,
     ) -> Result<Answer, Cause> {
+        let context = Context {
+            customization: &rule.customization,
+            ..*context
+        };
         let answer = rule
             .script
             .as_ref()
             .map_err(ScriptError::clone)
-            .and_then(|script| self.runtime.ask(script, question, context));
+            .and_then(|script| self.runtime.ask(script, question, &context));
         answer.map_err(|error| Cause::Script {
             customization: rule.customization.clone(),
             error,
@@ -245,7 +249,7 @@ fn note_on(customization: &str, operation: InterpreterOperation, parsed: &Parsed
     let customization = customization.to_owned();
     let function = function_name(operation);
     match parsed {
-        Err(ScriptError { line, message }) => Some(Note::Broken {
+        Err(ScriptError { line, message, .. }) => Some(Note::Broken {
             customization,
             operation,
             line: *line,

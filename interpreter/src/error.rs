@@ -43,6 +43,13 @@ pub enum Cause {
         webhook: String,
         problem: String,
     },
+    /// A component that cannot be told from others, or not be stored.
+    #[error("component {position}: {problem}")]
+    Component {
+        /// Its place in the answer, from 0.
+        position: usize,
+        problem: String,
+    },
     /// A dependency that cannot be looked up.
     #[error("dependency {position}: {problem}")]
     Reference {

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::error::{Cause, Error};
 use crate::layer::{
-    Answer, Answered, Clock, Context, Layer, LayerName, Observer, Options, Question, Target,
+    Answer, Answered, Clock, Context, Layer, LayerName, Observer, Options, Printed, Question,
+    Target,
 };
 use crate::native::Native;
 use crate::trace::Item;
@@ -291,19 +292,27 @@ impl Interpreter {
             layer: name,
         });
         let printed = RefCell::new(Vec::new());
-        let print = |line: &str| printed.borrow_mut().push(line.to_owned());
+        let print = |line| printed.borrow_mut().push(line);
         let context = Context {
             options: self.options,
             clock: &self.clock,
-            print: sink.is_recording().then_some(&print as &dyn Fn(&str)),
+            print: (sink.is_recording() || self.observer.is_some())
+                .then_some(&print as &dyn Fn(Printed)),
+            customization: "",
         };
         let begun = self.observer.as_ref().map(|_| self.clock.monotonic());
         let answer = layer.answer(target, question, &context).and_then(|answer| {
             if let Answer::Dependencies(references) = &answer {
                 crate::reference::check(references)?;
             }
+            if let Answer::Components(components) = &answer
+                && !self.options.compat
+            {
+                crate::component::check(components)?;
+            }
             Ok(answer)
         });
+        let printed = printed.take();
         if let (Some(observer), Some(begun)) = (&self.observer, begun) {
             observer.answered(Answered {
                 target,
@@ -311,9 +320,10 @@ impl Interpreter {
                 layer: name,
                 took: self.clock.monotonic().saturating_sub(begun),
                 failed: answer.is_err(),
+                printed: &printed,
             });
         }
-        for line in printed.into_inner() {
+        for Printed { line, .. } in printed {
             sink.record(|| Item::Printed { line });
         }
         answer

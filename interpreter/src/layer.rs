@@ -203,15 +203,28 @@ pub struct Context<'a> {
     pub options: Options,
     pub clock: &'a Arc<dyn Clock>,
     /// Takes what scripts print, line by line.
-    pub print: Option<&'a dyn Fn(&str)>,
+    pub print: Option<&'a dyn Fn(Printed)>,
+    /// The customization whose script runs; empty outside of one.
+    pub customization: &'a str,
 }
 
 impl Context<'_> {
     pub(crate) fn printed(&self, line: &str) {
         if let Some(print) = self.print {
-            print(line);
+            print(Printed {
+                customization: self.customization.to_owned(),
+                line: line.to_owned(),
+            });
         }
     }
+}
+
+/// A line that a script printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Printed {
+    /// The customization that the script is part of, or the built-in rules.
+    pub customization: String,
+    pub line: String,
 }
 
 /// One answer, for whoever measures.
@@ -222,6 +235,8 @@ pub struct Answered<'a> {
     pub layer: LayerName,
     pub took: Duration,
     pub failed: bool,
+    /// What scripts printed on the way.
+    pub printed: &'a [Printed],
 }
 
 /// Hears of every answer that a layer gives. It is called on the caller's thread and has to be quick.

@@ -31,6 +31,7 @@
 
 pub mod cases;
 pub mod check;
+mod component;
 mod customization;
 mod error;
 mod interpreter;
@@ -52,9 +53,10 @@ pub use customization::{Customizations, Note};
 pub use error::{Cause, Error};
 pub use interpreter::Interpreter;
 pub use layer::{
-    Answer, Answered, Clock, Context, Layer, LayerName, Observer, Options, Question, StoppedClock,
-    Target,
+    Answer, Answered, Clock, Context, Layer, LayerName, Observer, Options, Printed, Question,
+    StoppedClock, Target,
 };
 pub use lua::{Limits, PoolUse, Runtime, Script, ScriptError};
+pub use native::NATIVE_KINDS;
 pub use schema::Mismatch;
-pub use third_party::{THIRD_PARTY_KINDS, third_party};
+pub use third_party::{NEWER_THIRD_PARTY_KINDS, THIRD_PARTY_KINDS, third_party};

@@ -12,28 +12,38 @@ use crate::customization::{Customizations, Source};
 use crate::layer::{LayerName, Target};
 use crate::lua::{Runtime, Script, function_name};
 
+/// A part of a script: its name, for messages, and its text.
+type File = (&'static str, &'static str);
+
+macro_rules! file {
+    ($path:literal) => {
+        (
+            concat!("thirdparty/", $path),
+            include_str!(concat!("../thirdparty/", $path)),
+        )
+    };
+}
+
+/// Kinds that share nothing.
+const NONE: File = ("", "");
+
 /// Stands in front of every script.
-const COMMON: &str = include_str!("../thirdparty/common.lua");
+const COMMON: File = file!("common.lua");
 
 /// Stands behind the common part, in front of the scripts of some kinds.
-const FLUX: &str = include_str!("../thirdparty/flux.lua");
-const JOBS: &str = include_str!("../thirdparty/jobs.lua");
-const RAY: &str = include_str!("../thirdparty/ray.lua");
+const FLUX: File = file!("flux.lua");
+const JOBS: File = file!("jobs.lua");
+const RAY: File = file!("ray.lua");
 
 /// The rules of a kind.
 struct Rules {
     api_version: &'static str,
     kind: &'static str,
-    shared: &'static str,
-    own: &'static str,
+    shared: File,
+    own: File,
 }
 
-const fn rules(
-    api_version: &'static str,
-    kind: &'static str,
-    shared: &'static str,
-    own: &'static str,
-) -> Rules {
+const fn rules(api_version: &'static str, kind: &'static str, shared: File, own: File) -> Rules {
     Rules {
         api_version,
         kind,
@@ -46,169 +56,210 @@ const RULES: &[Rules] = &[
     rules(
         "apps.kruise.io/v1alpha1",
         "AdvancedCronJob",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1alpha1/AdvancedCronJob/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1alpha1/AdvancedCronJob/rules.lua"),
     ),
     rules(
         "apps.kruise.io/v1alpha1",
         "BroadcastJob",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1alpha1/BroadcastJob/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1alpha1/BroadcastJob/rules.lua"),
     ),
     rules(
         "apps.kruise.io/v1alpha1",
         "CloneSet",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1alpha1/CloneSet/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1alpha1/CloneSet/rules.lua"),
     ),
     rules(
         "apps.kruise.io/v1alpha1",
         "DaemonSet",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1alpha1/DaemonSet/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1alpha1/DaemonSet/rules.lua"),
     ),
     rules(
         "apps.kruise.io/v1alpha1",
         "SidecarSet",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1alpha1/SidecarSet/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1alpha1/SidecarSet/rules.lua"),
     ),
     rules(
         "apps.kruise.io/v1alpha1",
         "UnitedDeployment",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1alpha1/UnitedDeployment/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1alpha1/UnitedDeployment/rules.lua"),
     ),
     rules(
         "apps.kruise.io/v1beta1",
         "StatefulSet",
-        "",
-        include_str!("../thirdparty/apps.kruise.io/v1beta1/StatefulSet/rules.lua"),
+        NONE,
+        file!("apps.kruise.io/v1beta1/StatefulSet/rules.lua"),
     ),
     rules(
         "argoproj.io/v1alpha1",
         "Workflow",
-        "",
-        include_str!("../thirdparty/argoproj.io/v1alpha1/Workflow/rules.lua"),
+        NONE,
+        file!("argoproj.io/v1alpha1/Workflow/rules.lua"),
     ),
     rules(
         "batch.volcano.sh/v1alpha1",
         "Job",
-        "",
-        include_str!("../thirdparty/batch.volcano.sh/v1alpha1/Job/rules.lua"),
+        NONE,
+        file!("batch.volcano.sh/v1alpha1/Job/rules.lua"),
     ),
     rules(
         "flink.apache.org/v1beta1",
         "FlinkDeployment",
-        "",
-        include_str!("../thirdparty/flink.apache.org/v1beta1/FlinkDeployment/rules.lua"),
+        NONE,
+        file!("flink.apache.org/v1beta1/FlinkDeployment/rules.lua"),
     ),
     rules(
         "helm.toolkit.fluxcd.io/v2beta1",
         "HelmRelease",
         FLUX,
-        include_str!("../thirdparty/helm.toolkit.fluxcd.io/v2beta1/HelmRelease/rules.lua"),
+        file!("helm.toolkit.fluxcd.io/v2beta1/HelmRelease/rules.lua"),
     ),
     rules(
         "kubeflow.org/v1",
         "Notebook",
-        "",
-        include_str!("../thirdparty/kubeflow.org/v1/Notebook/rules.lua"),
+        NONE,
+        file!("kubeflow.org/v1/Notebook/rules.lua"),
     ),
     rules(
         "kubeflow.org/v1",
         "PyTorchJob",
         JOBS,
-        include_str!("../thirdparty/kubeflow.org/v1/PyTorchJob/rules.lua"),
+        file!("kubeflow.org/v1/PyTorchJob/rules.lua"),
     ),
     rules(
         "kubeflow.org/v1",
         "TFJob",
         JOBS,
-        include_str!("../thirdparty/kubeflow.org/v1/TFJob/rules.lua"),
+        file!("kubeflow.org/v1/TFJob/rules.lua"),
     ),
     rules(
         "kubeflow.org/v2beta1",
         "MPIJob",
         JOBS,
-        include_str!("../thirdparty/kubeflow.org/v2beta1/MPIJob/rules.lua"),
+        file!("kubeflow.org/v2beta1/MPIJob/rules.lua"),
     ),
     rules(
         "kustomize.toolkit.fluxcd.io/v1",
         "Kustomization",
         FLUX,
-        include_str!("../thirdparty/kustomize.toolkit.fluxcd.io/v1/Kustomization/rules.lua"),
+        file!("kustomize.toolkit.fluxcd.io/v1/Kustomization/rules.lua"),
     ),
     rules(
         "kyverno.io/v1",
         "ClusterPolicy",
-        "",
-        include_str!("../thirdparty/kyverno.io/v1/ClusterPolicy/rules.lua"),
+        NONE,
+        file!("kyverno.io/v1/ClusterPolicy/rules.lua"),
     ),
     rules(
         "kyverno.io/v1",
         "Policy",
-        "",
-        include_str!("../thirdparty/kyverno.io/v1/ClusterPolicy/rules.lua"),
+        NONE,
+        file!("kyverno.io/v1/ClusterPolicy/rules.lua"),
     ),
     rules(
         "ray.io/v1",
         "RayCluster",
         RAY,
-        include_str!("../thirdparty/ray.io/v1/RayCluster/rules.lua"),
+        file!("ray.io/v1/RayCluster/rules.lua"),
     ),
     rules(
         "ray.io/v1",
         "RayJob",
         RAY,
-        include_str!("../thirdparty/ray.io/v1/RayJob/rules.lua"),
+        file!("ray.io/v1/RayJob/rules.lua"),
     ),
     rules(
         "ray.io/v1",
         "RayService",
         RAY,
-        include_str!("../thirdparty/ray.io/v1/RayService/rules.lua"),
+        file!("ray.io/v1/RayService/rules.lua"),
     ),
     rules(
         "source.toolkit.fluxcd.io/v1",
         "GitRepository",
         FLUX,
-        include_str!("../thirdparty/source.toolkit.fluxcd.io/v1/GitRepository/rules.lua"),
+        file!("source.toolkit.fluxcd.io/v1/GitRepository/rules.lua"),
     ),
     rules(
         "source.toolkit.fluxcd.io/v1beta2",
         "Bucket",
         FLUX,
-        include_str!("../thirdparty/source.toolkit.fluxcd.io/v1beta2/Bucket/rules.lua"),
+        file!("source.toolkit.fluxcd.io/v1beta2/Bucket/rules.lua"),
     ),
     rules(
         "source.toolkit.fluxcd.io/v1beta2",
         "HelmChart",
         FLUX,
-        include_str!("../thirdparty/source.toolkit.fluxcd.io/v1beta2/HelmChart/rules.lua"),
+        file!("source.toolkit.fluxcd.io/v1beta2/HelmChart/rules.lua"),
     ),
     rules(
         "source.toolkit.fluxcd.io/v1beta2",
         "HelmRepository",
         FLUX,
-        include_str!("../thirdparty/source.toolkit.fluxcd.io/v1beta2/HelmRepository/rules.lua"),
+        file!("source.toolkit.fluxcd.io/v1beta2/HelmRepository/rules.lua"),
     ),
     rules(
         "source.toolkit.fluxcd.io/v1beta2",
         "OCIRepository",
         FLUX,
-        include_str!("../thirdparty/source.toolkit.fluxcd.io/v1beta2/OCIRepository/rules.lua"),
+        file!("source.toolkit.fluxcd.io/v1beta2/OCIRepository/rules.lua"),
     ),
     rules(
         "sparkoperator.k8s.io/v1beta2",
         "SparkApplication",
-        "",
-        include_str!("../thirdparty/sparkoperator.k8s.io/v1beta2/SparkApplication/rules.lua"),
+        NONE,
+        file!("sparkoperator.k8s.io/v1beta2/SparkApplication/rules.lua"),
     ),
 ];
 
-/// Versions that came after the ones above and have the fields that the rules read. Karmada does not know them.
-const NEWER: &[(&str, &str, &str)] = &[
+/// Versions that came after the ones above and have the fields that the rules read, each with the version whose rules it has and
+/// the kind. Karmada does not know them.
+pub const NEWER_THIRD_PARTY_KINDS: &[(&str, &str, &str)] = &[
+    (
+        "apps.kruise.io/v1beta1",
+        "apps.kruise.io/v1alpha1",
+        "AdvancedCronJob",
+    ),
+    (
+        "apps.kruise.io/v1beta1",
+        "apps.kruise.io/v1alpha1",
+        "BroadcastJob",
+    ),
+    (
+        "apps.kruise.io/v1beta1",
+        "apps.kruise.io/v1alpha1",
+        "CloneSet",
+    ),
+    (
+        "apps.kruise.io/v1beta1",
+        "apps.kruise.io/v1alpha1",
+        "DaemonSet",
+    ),
+    (
+        "apps.kruise.io/v1beta1",
+        "apps.kruise.io/v1alpha1",
+        "SidecarSet",
+    ),
+    (
+        "apps.kruise.io/v1beta1",
+        "apps.kruise.io/v1alpha1",
+        "UnitedDeployment",
+    ),
+    (
+        "helm.toolkit.fluxcd.io/v2",
+        "helm.toolkit.fluxcd.io/v2beta1",
+        "HelmRelease",
+    ),
+    (
+        "helm.toolkit.fluxcd.io/v2beta2",
+        "helm.toolkit.fluxcd.io/v2beta1",
+        "HelmRelease",
+    ),
     (
         "source.toolkit.fluxcd.io/v1",
         "source.toolkit.fluxcd.io/v1beta2",
@@ -230,6 +281,10 @@ const NEWER: &[(&str, &str, &str)] = &[
         "OCIRepository",
     ),
 ];
+
+/// Operations that rules of ours answer for kinds which Karmada leaves to its native rules.
+const NOT_IN_KARMADA: &[(&str, InterpreterOperation)] =
+    &[("ray.io", InterpreterOperation::InterpretStatus)];
 
 /// The kinds with built-in rules that Karmada has as well, as API version and kind.
 pub const THIRD_PARTY_KINDS: [(&str, &str); RULES.len()] = {
@@ -245,7 +300,7 @@ pub const THIRD_PARTY_KINDS: [(&str, &str); RULES.len()] = {
 /// The layer of built-in rules for third-party kinds. With `compat`, only for the kinds and versions that Karmada has.
 pub fn third_party(runtime: &Runtime, compat: bool) -> Customizations {
     let all = RULES.iter().map(|rules| (rules.api_version, rules));
-    let newer = NEWER
+    let newer = NEWER_THIRD_PARTY_KINDS
         .iter()
         .filter(|_| !compat)
         .filter_map(|(version, older, kind)| {
@@ -257,17 +312,20 @@ pub fn third_party(runtime: &Runtime, compat: bool) -> Customizations {
     let scripts: Vec<_> = all
         .chain(newer)
         .map(|(api_version, rules)| {
-            (
-                Target::new(api_version, rules.kind),
-                format!("{COMMON}{}{}", rules.shared, rules.own),
-            )
+            let files = [COMMON, rules.shared, rules.own];
+            let script = files.map(|(_, text)| text).concat();
+            (Target::new(api_version, rules.kind), files, script)
         })
         .collect();
-    let sources = scripts.iter().flat_map(|(target, script)| {
+    let sources = scripts.iter().flat_map(|(target, files, script)| {
+        let lines = |text: &str| u32::try_from(text.lines().count()).unwrap_or_default();
+        let files = files.iter().map(|(name, text)| (*name, lines(text)));
         // A script that does not parse would be a mistake of this crate's, and a test finds it.
-        let parsed = Script::parse(script).map(|script| Arc::new(script.keeping_globals()));
+        let parsed = Script::parse(script)
+            .map(|script| Arc::new(script.keeping_globals().made_of(files.collect())));
         let operations = InterpreterOperation::ALL
             .into_iter()
+            .filter(|operation| !compat || !NOT_IN_KARMADA.contains(&(target.group, *operation)))
             .filter_map(move |operation| {
                 let parsed = parsed
                     .as_ref()

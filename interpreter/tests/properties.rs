@@ -272,6 +272,24 @@ proptest! {
     }
 
     #[test]
+    fn aggregating_third_party_kinds_again_changes_nothing(
+        template in any_object(&THIRD_PARTY_KINDS),
+        others in prop::collection::vec(any_object(&THIRD_PARTY_KINDS), 0..3),
+    ) {
+        let interpreter = interpreter(false);
+        let item = |(name, other): (&&str, &Value)| AggregatedStatusItem {
+            cluster_name: (*name).to_owned(),
+            status: other.get("status").cloned(),
+            ..AggregatedStatusItem::default()
+        };
+        let items: Vec<_> = ["a", "b", "c"].iter().zip(&others).map(item).collect();
+        if let Ok(Some(once)) = interpreter.aggregate_status(template, &items) {
+            let twice = interpreter.aggregate_status(once.clone(), &items);
+            prop_assert_eq!(twice, Ok(Some(once)));
+        }
+    }
+
+    #[test]
     fn what_parses_compiles(tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..24)) {
         let source = tokens.join(" ");
         if Script::parse(&source).is_ok() {

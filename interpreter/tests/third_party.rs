@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crds::config::InterpreterOperation;
 use crds::work::AggregatedStatusItem;
 use interpreter::{
-    Answer, Interpreter, LayerName, Limits, Options, Question, Runtime, StoppedClock,
-    THIRD_PARTY_KINDS, Target, third_party,
+    Answer, Interpreter, LayerName, Limits, NEWER_THIRD_PARTY_KINDS, Options, Question, Runtime,
+    StoppedClock, THIRD_PARTY_KINDS, Target, third_party,
 };
 use navarch_interpreter as interpreter;
 use serde::Deserialize;
@@ -28,6 +28,8 @@ struct Case {
     operation: InterpreterOperation,
     /// Only as the reference (true), or only as ourselves (false).
     compat: Option<bool>,
+    /// Only for these API versions.
+    versions: Option<Vec<String>>,
     #[serde(default)]
     object: Value,
     #[serde(default)]
@@ -154,9 +156,16 @@ fn cases_hold() {
     let mut count = 0;
     for compat in [true, false] {
         let interpreter = interpreter(compat);
-        for (api_version, kind) in THIRD_PARTY_KINDS {
-            for case in cases_of(api_version, kind) {
-                if case.compat.is_some_and(|only| only != compat) {
+        let own = THIRD_PARTY_KINDS.map(|(version, kind)| (version, version, kind));
+        // Newer versions have the rules of an older one, and its cases.
+        let newer = NEWER_THIRD_PARTY_KINDS.iter().filter(|_| !compat);
+        for (api_version, cases, kind) in own.iter().chain(newer).copied() {
+            for case in cases_of(cases, kind) {
+                let is_of_others =
+                    |only: &Vec<String>| !only.iter().any(|version| version == api_version);
+                if case.compat.is_some_and(|only| only != compat)
+                    || case.versions.as_ref().is_some_and(is_of_others)
+                {
                     continue;
                 }
                 count += 1;
@@ -179,7 +188,7 @@ fn cases_hold() {
                     let found = found
                         .map_or_else(|error| format!("error {error}"), |found| found.to_string());
                     failures.push(format!(
-                        "{kind}: {} ({mode})\n  expected {expected}\n  found    {found}",
+                        "{api_version} {kind}: {} ({mode})\n  expected {expected}\n  found    {found}",
                         case.name
                     ));
                 }
@@ -195,11 +204,30 @@ fn cases_hold() {
 }
 
 #[test]
+fn errors_name_the_file_and_the_line_in_it() {
+    let broken = json!({"apiVersion": "ray.io/v1", "kind": "RayCluster", "spec": {"headGroupSpec": {"template": {"spec": 3}}}});
+    let error = interpreter(false)
+        .components(&broken)
+        .unwrap_err()
+        .to_string();
+    let place = error
+        .split_once("built-in rules: thirdparty/ray")
+        .and_then(|(_, rest)| rest.split_once(" line "));
+    let (file, rest) = place.unwrap_or_else(|| panic!("{error}"));
+    let text = std::fs::read_to_string(root().join(format!("ray{file}"))).unwrap();
+    let line: usize = rest.split(':').next().unwrap().parse().unwrap();
+    let line = text.lines().nth(line - 1).unwrap();
+    assert!(line.contains("accuratePodRequirements"), "{error}: {line}");
+}
+
+#[test]
 fn every_operation_has_a_case() {
     let interpreter = interpreter(true);
     for (api_version, kind) in THIRD_PARTY_KINDS {
         let covered: BTreeSet<_> = cases_of(api_version, kind)
             .iter()
+            // Of ours alone are rules that the reference does not have.
+            .filter(|case| case.compat != Some(false))
             .map(|case| case.operation)
             .collect();
         let target = Target::new(api_version, kind);
@@ -274,11 +302,15 @@ fn hooks_are_those_of_the_matrix() {
 
 #[test]
 fn newer_versions_have_rules_unless_compatible() {
-    let target = Target::new("source.toolkit.fluxcd.io/v1", "HelmChart");
-    for (compat, layer) in [(false, Some(LayerName::ThirdParty)), (true, None)] {
-        assert_eq!(
-            interpreter(compat).deciding_layer(target, InterpreterOperation::InterpretHealth),
-            layer
-        );
+    for (version, older, kind) in NEWER_THIRD_PARTY_KINDS {
+        let target = Target::new(version, kind);
+        for (compat, layer) in [(false, Some(LayerName::ThirdParty)), (true, None)] {
+            assert_eq!(
+                interpreter(compat).deciding_layer(target, InterpreterOperation::AggregateStatus),
+                layer,
+                "{version} {kind}"
+            );
+        }
+        assert!(THIRD_PARTY_KINDS.contains(&(older, kind)), "{older} {kind}");
     }
 }

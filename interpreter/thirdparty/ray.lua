@@ -31,6 +31,30 @@ local function ray_dependencies(cluster, namespace, submitter)
   return references
 end
 
+-- The whole status, and the generations that tell whether it is about the template as it is. The reference has no rule here.
+local function ray_reflect(observed)
+  local status = observed.status
+  if status == nil then return {} end
+  status.generation = at(observed, "metadata", "generation")
+  status.resourceTemplateGeneration = tonumber(at(observed, "metadata", "annotations", "resourcetemplate.karmada.io/generation"))
+  return status
+end
+
+-- As for one cluster in general. But the observed generation is the template's, not the member's as in the reference.
+local function ray_aggregate_one(object, items)
+  if compat or items == nil then return aggregate_one(object, items) end
+  aggregate_generation(object, items)
+  local observed = object.status.observedGeneration
+  if observed == 0 then observed = nil end
+  object.status.observedGeneration = observed
+  if not aggregate_one(object, items) then return false end
+  local status = object.status
+  if status ~= nil then
+    status.generation, status.resourceTemplateGeneration, status.observedGeneration = nil, nil, observed
+  end
+  return true
+end
+
 -- One condition of each type: the one that is worst. The reference keeps all, so that types repeat.
 local function ray_conditions(items)
   local all = concatenated(items, "conditions")

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::unread::Unread;
 use crate::{
     backoff::Backoff,
-    store::{Store, key_of, version_of},
+    store::{Malformed, Store, key_of, version_of},
 };
 
 /// Objects per page of a list: bounds what a relist holds at a time.
@@ -132,17 +132,29 @@ async fn drive<K>(
         if !store.awaits(&key, version, listed) {
             return;
         }
+        let forget = || {
+            if store.has_malformed() {
+                store.forget_malformed(|malformed| *malformed == key);
+            }
+        };
         // What a later list brings was made while nobody watched: news like any other.
         let initial = listed && !store.is_synced();
         let text = object.text();
         match read(text) {
             Ok(mut object) => {
                 trim(&mut object);
+                forget();
                 store.apply_sized(object, initial, text.len());
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
+                let error = error.to_string();
                 tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
+                store.note_malformed(Malformed {
+                    key,
+                    uid: object.meta().uid.clone(),
+                    resource_version: object.meta().resource_version.clone(),
+                    error,
+                });
             }
         }
     };
@@ -163,6 +175,7 @@ async fn drive<K>(
             }
             Some(Ok(Event::InitDone)) => {
                 backoff.reset();
+                store.forget_malformed(|malformed| !listed.contains(malformed));
                 store.finish_list(&std::mem::take(&mut listed));
             }
             Some(Ok(Event::Apply(object))) => {
@@ -170,7 +183,9 @@ async fn drive<K>(
                 take(&object, false);
             }
             Some(Ok(Event::Delete(object))) => {
-                store.delete(&key_of(&object), version_of(&object));
+                let key = key_of(&object);
+                store.forget_malformed(|malformed| *malformed == key);
+                store.delete(&key, version_of(&object));
             }
             Some(Err(error)) => {
                 let pause = backoff.failed();

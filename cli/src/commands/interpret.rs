@@ -11,7 +11,7 @@ use crate::{
     Global,
     failure::Failure,
     interpret::{
-        cases, check, edit, execute,
+        builtin, cases, check, edit, execute,
         rules::{self, Rules},
         sources,
     },
@@ -31,9 +31,15 @@ use crate::{
   navarch interpret -f rules.yaml --operation AggregateStatus --desired-file object.yaml --status-file status.yaml
   navarch interpret --operation InterpretReplica --desired-file deployment.yaml -o json     by the built-in rules
   navarch interpret -f rules.yaml --cases < cases.jsonl
-  navarch interpret -f rules.yaml --edit"
+  navarch interpret -f rules.yaml --edit
+  navarch interpret --edit things                 the customization of this name on the server
+  navarch interpret --builtin --operation InterpretHealth"
 )]
 pub(crate) struct InterpretArgs {
+    /// The customization to edit on the server
+    #[arg(value_name = "NAME", requires = "edit", conflicts_with = "filename")]
+    name: Option<String>,
+
     /// Customizations: files, directories, URLs or `-`; without any the built-in rules alone
     #[arg(
         short = 'f',
@@ -84,9 +90,13 @@ pub(crate) struct InterpretArgs {
     #[arg(long, conflicts_with = "edit")]
     cases: bool,
 
-    /// Edit the scripts of a customization as one Lua file
+    /// Edit the scripts of a customization as one Lua file: of the one in a file (-f), or of the one NAMEd on the server
     #[arg(long)]
     edit: bool,
+
+    /// List the kinds that the built-in rules know, with the operations that they answer; with --operation those that have it
+    #[arg(long, conflicts_with_all = ["check", "cases", "edit", "filename", "desired_file", "observed_file"])]
+    builtin: bool,
 
     /// Explain each rule in the file to edit
     #[arg(long, requires = "edit")]
@@ -130,7 +140,10 @@ fn operation(text: &str) -> Result<InterpreterOperation, String> {
 
 pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> {
     if args.edit {
-        return edit::run(&args.filename, args.show_doc, global);
+        return edit::run(&args.filename, args.name.as_deref(), args.show_doc, global);
+    }
+    if args.builtin {
+        return super::print(&builtin::list(args.operation, args.compat));
     }
     let customizations = sources::customizations(&args.filename, args.recursive)?;
     if args.check {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crds::config::{InterpreterOperation, ResourceInterpreterCustomization};
 use interpreter::{
     Limits, Runtime,
-    check::{self, Finding},
+    check::{self, Finding, Severity},
 };
 
 use super::sources::Sourced;
@@ -27,13 +27,14 @@ pub(crate) fn check(customizations: &[Sourced<ResourceInterpreterCustomization>]
         let findings = check::customization(object, &runtime);
         let others = customizations.iter().map(|other| &other.object);
         let conflicts = check::conflicts(object, others);
-        report.failed += usize::from(!findings.is_empty() || !conflicts.is_empty());
+        let is_error = |finding: &Finding| finding.severity == Severity::Error;
+        report.failed += usize::from(findings.iter().any(is_error) || !conflicts.is_empty());
         let target = &object.spec.target;
         let name = object.metadata.name.as_deref().unwrap_or_default();
         let verdict = |operation: InterpreterOperation| {
             let is_own = |it: &&Finding| it.operation == Some(operation);
             if let Some(finding) = findings.iter().find(is_own) {
-                return error(finding);
+                return tell(finding);
             }
             if let Some((_, other)) = conflicts.iter().find(|(of, _)| *of == operation) {
                 return format!("ERROR: customization {other} has a script for it as well");
@@ -51,7 +52,7 @@ pub(crate) fn check(customizations: &[Sourced<ResourceInterpreterCustomization>]
             target.api_version, target.kind
         );
         for finding in findings.iter().filter(|it| it.operation.is_none()) {
-            let _ = writeln!(report.text, "        {}", error(finding));
+            let _ = writeln!(report.text, "        {}", tell(finding));
         }
         let _ = writeln!(report.text, "RULES:");
         for operation in InterpreterOperation::ALL {
@@ -62,9 +63,13 @@ pub(crate) fn check(customizations: &[Sourced<ResourceInterpreterCustomization>]
     report
 }
 
-fn error(finding: &Finding) -> String {
+fn tell(finding: &Finding) -> String {
+    let severity = match finding.severity {
+        Severity::Error => "ERROR",
+        Severity::Warning => "WARNING",
+    };
     match finding.line {
-        Some(line) => format!("ERROR: line {line}: {}", finding.message),
-        None => format!("ERROR: {}", finding.message),
+        Some(line) => format!("{severity}: line {line}: {}", finding.message),
+        None => format!("{severity}: {}", finding.message),
     }
 }

@@ -9,27 +9,132 @@
 //! function InterpretHealth(observedObj) … end
 //! ```
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crds::config::{CustomizationTarget, InterpreterOperation, ResourceInterpreterCustomization};
-use serde_json::json;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
 
 use super::sources;
-use crate::{Global, failure::Failure};
+use crate::{
+    Global,
+    connection::{access, chain},
+    failure::Failure,
+};
 
-/// Lets the user edit the customization in a file.
-pub(crate) fn run(names: &[String], show_doc: bool, global: &Global) -> Result<(), Failure> {
-    let [name] = names else {
-        return Err(Failure::new("--edit takes one file").with_hint("name it with -f"));
-    };
+/// Lets the user edit the customization in a file, or the one of this name on the server.
+pub(crate) fn run(
+    files: &[String],
+    name: Option<&str>,
+    show_doc: bool,
+    global: &Global,
+) -> Result<(), Failure> {
+    match (files, name) {
+        ([file], None) => in_file(file, show_doc, global),
+        ([], Some(name)) => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(on_server(name, show_doc, global)),
+        _ => Err(Failure::new("--edit takes one customization")
+            .with_hint("give a file with -f, or the name of one on the server")),
+    }
+}
+
+fn in_file(name: &str, show_doc: bool, global: &Global) -> Result<(), Failure> {
     let file = Path::new(name);
-    let mut found = sources::customizations(names, false)?;
+    let mut found = sources::customizations(&[name.to_owned()], false)?;
     let (Some(found), true, true) = (found.pop(), found.is_empty(), file.is_file()) else {
         return Err(Failure::new(format!(
             "{name}: not a file with exactly one customization"
         )));
     };
-    let before = to_lua(&found.object, show_doc);
+    let Some((scratch, edited)) = edited(found.object, show_doc, global)? else {
+        return Ok(());
+    };
+    let text = if is_json(&fs::read_to_string(file)?) {
+        let json = serde_json::to_string_pretty(&edited).map(|json| json + "\n");
+        json.map_err(|error| error.to_string())
+    } else {
+        serde_saphyr::to_string(&edited).map_err(|error| error.to_string())
+    };
+    let text = text.map_err(|error| Failure::new(format!("print the customization: {error}")))?;
+    fs::write(file, text)?;
+    fs::remove_file(&scratch)?;
+    Ok(())
+}
+
+/// What was JSON stays JSON.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+async fn on_server(name: &str, show_doc: bool, global: &Global) -> Result<(), Failure> {
+    let access = access(global.kubeconfig.as_deref(), global.context.as_deref()).await?;
+    let client = Client::try_from(access.config).map_err(|error| Failure::new(chain(&error)))?;
+    let api: Api<ResourceInterpreterCustomization> = Api::all(client);
+    let failed = |error: kube::Error| {
+        Failure::new(format!(
+            "resourceinterpretercustomization {name}: {}",
+            chain(&error)
+        ))
+    };
+    let found = api.get(name).await.map_err(failed)?;
+    let Some((scratch, edited)) = edited(found.clone(), show_doc, global)? else {
+        return Ok(());
+    };
+    if edited.metadata.name != found.metadata.name {
+        return Err(
+            Failure::new("the name of an object on the server cannot change")
+                .with_hint(format!("your text is still in {}", scratch.display())),
+        );
+    }
+    let patch = Patch::Merge(difference(&found, &edited));
+    let patched = api.patch(name, &PatchParams::default(), &patch).await;
+    patched.map_err(failed).map_err(|failure| {
+        failure.with_hint(format!("your text is still in {}", scratch.display()))
+    })?;
+    fs::remove_file(&scratch)?;
+    Ok(())
+}
+
+/// The merge patch that changes target and scripts, of the version that was edited and no later one.
+fn difference(
+    found: &ResourceInterpreterCustomization,
+    edited: &ResourceInterpreterCustomization,
+) -> Value {
+    let mut rules = serde_json::Map::new();
+    for operation in InterpreterOperation::ALL {
+        let (before, after) = (
+            found.spec.customizations.script(operation),
+            edited.spec.customizations.script(operation),
+        );
+        if before != after {
+            let script = after.map(|script| json!({ "luaScript": script }));
+            rules.insert(field(operation).to_owned(), json!(script));
+        }
+    }
+    json!({
+        "metadata": {"resourceVersion": found.metadata.resource_version},
+        "spec": {"target": edited.spec.target, "customizations": rules},
+    })
+}
+
+/// The customization as the user's editor leaves it, and the file that it was edited in; `None` when nothing changes.
+fn edited(
+    object: ResourceInterpreterCustomization,
+    show_doc: bool,
+    global: &Global,
+) -> Result<Option<(PathBuf, ResourceInterpreterCustomization)>, Failure> {
+    let before = to_lua(&object, show_doc);
     let scratch = std::env::temp_dir().join(format!("navarch-edit-{}.lua", std::process::id()));
     fs::write(&scratch, &before)?;
     let editor = std::env::var("KUBE_EDITOR")
@@ -48,17 +153,13 @@ pub(crate) fn run(names: &[String], show_doc: bool, global: &Global) -> Result<(
         if !global.quiet {
             eprintln!("Edit cancelled, no changes made.");
         }
-        return Ok(());
+        return Ok(None);
     }
-    let edited = from_lua(&after, found.object).map_err(|problem| {
+    let edited = from_lua(&after, object).map_err(|problem| {
         Failure::new(format!("{}: {problem}", scratch.display()))
             .with_hint("your text is still in that file")
     })?;
-    let yaml = serde_saphyr::to_string(&edited)
-        .map_err(|error| Failure::new(format!("print the customization: {error}")))?;
-    fs::write(file, yaml)?;
-    fs::remove_file(&scratch)?;
-    Ok(())
+    Ok(Some((scratch, edited)))
 }
 
 /// The file to edit.
@@ -227,6 +328,35 @@ mod tests {
             Some("function Retain(a, b)\n  return a\nend\n")
         );
         assert_eq!(script(InterpreterOperation::InterpretHealth), None);
+    }
+
+    #[test]
+    fn what_changes_on_the_server_is_what_was_edited() {
+        let mut found = things();
+        found.metadata.resource_version = Some("7".to_owned());
+        let text = to_lua(&found, false)
+            .replace("return true", "return false")
+            .replace("function GetReplicas(o)\n  return 1\nend\n", "");
+        let edited = from_lua(&text, found.clone()).unwrap();
+        assert_eq!(
+            difference(&found, &edited),
+            json!({
+                "metadata": {"resourceVersion": "7"},
+                "spec": {
+                    "target": {"apiVersion": "example.com/v1", "kind": "Thing"},
+                    "customizations": {
+                        "replicaResource": null,
+                        "healthInterpretation": {"luaScript": "function InterpretHealth(o)\n  return false\nend\n"},
+                    },
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn what_was_json_stays_json() {
+        assert!(is_json(" \n{\"kind\": \"Thing\"}"));
+        assert!(!is_json("kind: Thing\n"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `navarch interpret`: what rules say, on objects from files.
 
+pub(crate) mod builtin;
 pub(crate) mod cases;
 pub(crate) mod check;
 pub(crate) mod edit;

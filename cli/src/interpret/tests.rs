@@ -298,7 +298,7 @@ NAME:   broken
 TARGET: example.com/v1 \n        ERROR: target.kind is empty
 RULES:
     Retain:              UNSET
-    InterpretReplica:    ERROR: the script does not define the function GetReplicas at its top level
+    InterpretReplica:    WARNING: the script does not define the function GetReplicas
     InterpretComponent:  UNSET
     ReviseReplica:       UNSET
     InterpretStatus:     UNSET

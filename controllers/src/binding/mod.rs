@@ -225,7 +225,7 @@ async fn release<B: Bindings>(
     } else {
         for work in works {
             let is_going = work.metadata.deletion_timestamp.is_some();
-            if !is_going && pass.may_remove(work) {
+            if !is_going && pass.may_remove(work).await {
                 delete_work(world, work).await?;
             }
         }
@@ -264,7 +264,7 @@ async fn remove_orphans<B: Bindings>(
         works.iter().map(AsRef::as_ref),
         &mut NoTrace,
     ) {
-        if leaves_with_its_cluster(&context.world, orphan) || !pass.may_remove(orphan) {
+        if leaves_with_its_cluster(&context.world, orphan) || !pass.may_remove(orphan).await {
             continue;
         }
         if let Err(error) = delete_work(&context.world, orphan).await {

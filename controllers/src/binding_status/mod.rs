@@ -266,12 +266,17 @@ async fn report_to_template<B: Bindings>(context: &Context, binding: &B) -> Resu
     })?;
     let Some(status) = aggregated
         .as_ref()
-        .and_then(|aggregated| status::template_status(&value, aggregated))
+        .and_then(|aggregated| status::template_status(&value, aggregated, items))
     else {
         return Ok(());
     };
     let before = value.get("status").cloned().unwrap_or_else(|| json!({}));
-    let Some(difference) = diff::merge_patch(&before, status) else {
+    let difference = if status.is_null() {
+        Some(json!(null))
+    } else {
+        diff::merge_patch(&before, status)
+    };
+    let Some(difference) = difference else {
         return Ok(());
     };
     let Some(served) = world.mapper.resolve(&gvk) else {

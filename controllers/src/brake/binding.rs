@@ -90,14 +90,17 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
     }
 
     /// Whether the Work may go; remembers it otherwise.
-    pub(crate) fn may_remove(&mut self, work: &Work) -> bool {
+    pub(crate) async fn may_remove(&mut self, work: &Work) -> bool {
         let Some(cluster) = touched(self.world, work) else {
             return true;
         };
         let mut scopes = vec![Scope::Cluster(cluster.to_owned())];
         let claim = claim_of(self.binding).filter(|_| self.by_policy);
         scopes.extend(claim.map(|claim| Scope::Policy(claim.policy)));
-        let doubt = self.doubt.or_else(|| self.is_last_copy());
+        let doubt = match self.doubt {
+            Some(doubt) => Some(doubt),
+            None => self.is_last_copy().await,
+        };
         let question = Question {
             object: &Key::of_meta(&work.metadata).to_string(),
             scopes: &scopes,
@@ -116,7 +119,7 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
         }
     }
 
-    fn is_last_copy(&self) -> Option<Doubt> {
+    async fn is_last_copy(&self) -> Option<Doubt> {
         let spec = self.binding.spec();
         if self.binding.meta().deletion_timestamp.is_some()
             // Without a placement it only follows others, and they do not need it any more.
@@ -135,8 +138,8 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
         };
         let is_wanted = template.metadata.uid == spec.resource.uid
             && template.metadata.deletion_timestamp.is_none();
-        (is_wanted && !asks_for_nothing(self.world, &to_value(&template)))
-            .then_some(Doubt::LastCopy)
+        let is_missed = is_wanted && !asks_for_nothing(self.world, &to_value(&template)).await;
+        is_missed.then_some(Doubt::LastCopy)
     }
 
     /// Whether something stays that should have gone.
@@ -214,8 +217,8 @@ fn claim_of<B: Binding>(binding: &B) -> Option<Claim> {
 }
 
 /// A workload that was scaled to nothing is nowhere on purpose.
-fn asks_for_nothing(world: &World, template: &Value) -> bool {
-    let asked = world.interpreter.present().replicas(template);
+async fn asks_for_nothing(world: &World, template: &Value) -> bool {
+    let asked = world.interpreter.replicas(template).await;
     matches!(asked, Ok(Some((0, _))))
 }
 

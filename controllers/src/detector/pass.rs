@@ -25,7 +25,7 @@ use runtime::{Action, events::reference_to};
 use trace::NoTrace;
 
 use super::{
-    Context, Error, TemplateKey,
+    Context, Error, Gates, TemplateKey,
     claims::{self, binding_key, metadata_value, patch_template},
     deferral::{Deferral, merged},
     upsert::{self, Written},
@@ -367,7 +367,8 @@ impl Pass<'_> {
 
         let interpreted = upsert::interpret(world, options.gates, self.key, &value).await;
         if let Some(existing) = &existing {
-            self.report(existing.as_ref(), &interpreted).await?;
+            self.report(existing.as_ref(), &interpreted, options.gates)
+                .await?;
         }
         let interpretation = interpreted?;
         let interpreted = if !interpretation.components.is_empty() {
@@ -405,22 +406,38 @@ impl Pass<'_> {
         &self,
         binding: &B,
         interpreted: &Result<Interpretation, Error>,
+        gates: Gates,
     ) -> Result<(), Error> {
-        let (components, replicas) = match interpreted {
-            Ok(_) => (None, None),
-            Err(Error::Components { source, .. }) => (Some(source.to_string()), None),
-            Err(Error::Replicas { source, .. }) => (None, Some(source.to_string())),
-            Err(_) => return Ok(()),
-        };
-        let outcomes = Outcomes::from([
-            (InterpreterOperation::InterpretComponent, components),
-            (InterpreterOperation::InterpretReplica, replicas),
-        ]);
+        let outcomes = outcomes(interpreted, gates);
         let written = report::write(&self.context.world, binding, &outcomes).await;
         written.map_err(|source| Error::WriteBinding {
             binding: binding_key(self.key).to_string(),
             source,
         })
+    }
+}
+
+/// The outcomes of the operations that were tried, or that would not have been tried any more: that an operation failed when it was
+/// the one to ask is of no interest once another one is.
+fn outcomes(interpreted: &Result<Interpretation, Error>, gates: Gates) -> Outcomes {
+    let (components, replicas) = (
+        InterpreterOperation::InterpretComponent,
+        InterpreterOperation::InterpretReplica,
+    );
+    match interpreted {
+        Ok(_) => Outcomes::from([(components, None), (replicas, None)]),
+        Err(Error::Components { source, .. }) => {
+            Outcomes::from([(components, Some(source.to_string()))])
+        }
+        Err(Error::Replicas { source, .. }) => {
+            let mut outcomes = Outcomes::from([(replicas, Some(source.to_string()))]);
+            if gates.multiple_pod_templates {
+                // It was asked first, and nobody answered.
+                outcomes.insert(components, None);
+            }
+            outcomes
+        }
+        Err(_) => Outcomes::new(),
     }
 }
 
@@ -433,4 +450,76 @@ enum Bound {
     Gone,
     /// Somebody deleted the binding, which takes a while; its end wakes the template.
     BindingGoes,
+}
+
+#[cfg(test)]
+mod tests {
+    use interpreter::{Cause, LayerName};
+
+    use super::*;
+
+    #[test]
+    fn operations_that_were_not_tried_have_no_outcome() {
+        let (components, replicas) = (
+            InterpreterOperation::InterpretComponent,
+            InterpreterOperation::InterpretReplica,
+        );
+        let source = |operation| {
+            Box::new(interpreter::Error {
+                operation,
+                kind: "v1 Thing".to_owned(),
+                layer: LayerName::Native,
+                cause: Cause::NoHook,
+            })
+        };
+        let template = || "t".to_owned();
+        let failed = |operation| match operation {
+            InterpreterOperation::InterpretComponent => Err(Error::Components {
+                template: template(),
+                source: source(operation),
+            }),
+            _ => Err(Error::Replicas {
+                template: template(),
+                source: source(operation),
+            }),
+        };
+        for (name, result, with_components, expected) in [
+            (
+                "components fail",
+                failed(components),
+                true,
+                &[(components, true)][..],
+            ),
+            (
+                "replicas fail",
+                failed(replicas),
+                false,
+                &[(replicas, true)],
+            ),
+            (
+                "replicas fail after components",
+                failed(replicas),
+                true,
+                &[(components, false), (replicas, true)],
+            ),
+            (
+                "all is well",
+                Ok(Interpretation::default()),
+                false,
+                &[(components, false), (replicas, false)],
+            ),
+        ] {
+            let gates = Gates {
+                multiple_pod_templates: with_components,
+                ..Gates::default()
+            };
+            let found: Vec<_> = outcomes(&result, gates)
+                .into_iter()
+                .map(|(operation, error)| (operation, error.is_some()))
+                .collect();
+            let mut expected = expected.to_vec();
+            expected.sort();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
 }

@@ -74,16 +74,17 @@ pub(super) async fn interpret(
             template: key.to_string(),
             source: Box::new(source),
         })?;
-    Ok(
-        answer.map_or_else(Interpretation::default, |(replicas, requirements)| {
-            Interpretation {
-                // More replicas than the wire can carry are as many as it can.
-                replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
-                requirements: requirements.filter(|it| *it != ReplicaRequirements::default()),
-                components: Vec::new(),
-            }
-        }),
-    )
+    Ok(answer.map_or_else(Interpretation::default, of_replicas))
+}
+
+/// What is said with a number of replicas. Requirements that are there and empty make a workload as others do.
+fn of_replicas((replicas, requirements): (i64, Option<ReplicaRequirements>)) -> Interpretation {
+    Interpretation {
+        // More replicas than the wire can carry are as many as it can.
+        replicas: Some(i32::try_from(replicas).unwrap_or(i32::MAX)),
+        requirements,
+        components: Vec::new(),
+    }
 }
 
 /// The value of the policy's priority class.
@@ -214,6 +215,16 @@ mod tests {
         binding.spec.resource.uid = Some(uid.to_owned());
         binding.spec.resource.resource_version = Some(version.to_owned());
         binding
+    }
+
+    #[test]
+    fn empty_requirements_are_requirements() {
+        let some = Some(ReplicaRequirements::default());
+        for (requirements, replicas) in [(some, 0), (None, 3)] {
+            let interpretation = of_replicas((replicas, requirements.clone()));
+            assert_eq!(interpretation.requirements, requirements);
+        }
+        assert_eq!(of_replicas((1 << 40, None)).replicas, Some(i32::MAX));
     }
 
     #[test]

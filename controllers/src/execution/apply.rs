@@ -1,7 +1,7 @@
 //! Brings the member objects of a Work to what its manifests say.
 
 use crds::{cluster::Cluster, object::Key, reasons, work::Work};
-use interpreter::Target;
+use interpreter::{LayerName, Target};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DynamicObject, PostParams};
 use propagation::{
@@ -79,9 +79,16 @@ impl ManifestError {
             Self::MarkRemoved(_) => Some(IN_CONFLICT),
             Self::Plan(error) if error.is_conflict() => Some(IN_CONFLICT),
             Self::Observe(ObserveError::NoKind { complete, .. }) => complete.then_some(IN_CONFLICT),
+            // A webhook may answer the next time.
+            Self::Plan(PlanError::Retain(error)) if error.layer == LayerName::Webhook => None,
             Self::Plan(_) | Self::Refused { .. } | Self::Malformed(_) => Some(REFUSED),
             Self::Observe(ObserveError::Api(_)) | Self::Api(_) => None,
         }
+    }
+
+    /// Whether a rule failed, whose author is to know at once.
+    fn is_of_a_rule(&self) -> bool {
+        matches!(self, Self::Plan(PlanError::Retain(_)))
     }
 
     /// A word from a bounded set.
@@ -149,7 +156,8 @@ pub(super) async fn apply(
     context.metrics.synced(errors.is_empty(), started.elapsed());
     let waits: Option<Vec<Duration>> = errors.iter().map(|error| error.retry_after()).collect();
     // A passing failure is worth a word only when it lasts.
-    let is_quiet = waits.is_none() && failures < QUIET;
+    let is_quiet =
+        waits.is_none() && failures < QUIET && !errors.iter().any(|error| error.is_of_a_rule());
     let mut next = Action::AwaitChange;
     let mut interpreted = Interpreted::default();
     if !is_quiet {

@@ -59,12 +59,13 @@ pub(super) async fn applied(
     for (ordinal, outcome) in outcomes.iter().enumerate() {
         match outcome {
             Ok(applied) => {
+                interpreted.retain.tried();
                 let place = (manifests, ordinal);
                 let object = &applied.object;
                 reflect(context, work, &mut status, place, object, &mut interpreted).await;
             }
             Err(ManifestError::Plan(PlanError::Retain(error))) => {
-                interpreted.retain.push(error.to_string());
+                interpreted.retain.failed(error.to_string());
             }
             Err(_) => {}
         }
@@ -74,22 +75,45 @@ pub(super) async fn applied(
     Ok((next, interpreted))
 }
 
+/// What failed of an operation on a Work's objects; none when it was not tried on any.
+#[derive(Debug, Default)]
+struct Failures(Option<Vec<String>>);
+
+impl Failures {
+    fn tried(&mut self) {
+        self.0.get_or_insert_default();
+    }
+
+    fn failed(&mut self, error: String) {
+        self.0.get_or_insert_default().push(error);
+    }
+}
+
 /// What failed of the operations on a Work's objects.
 #[derive(Debug, Default)]
 pub(super) struct Interpreted {
-    retain: Vec<String>,
-    status: Vec<String>,
-    health: Vec<String>,
+    retain: Failures,
+    status: Failures,
+    health: Failures,
 }
 
 impl Interpreted {
+    /// The outcomes of the operations that were tried. What the others said before, if they failed, stays said.
+    fn outcomes(&self) -> Outcomes {
+        let tried = [
+            (InterpreterOperation::Retain, &self.retain),
+            (InterpreterOperation::InterpretStatus, &self.status),
+            (InterpreterOperation::InterpretHealth, &self.health),
+        ];
+        let outcome = |errors: &Vec<String>| (!errors.is_empty()).then(|| built::joined(errors));
+        tried
+            .into_iter()
+            .filter_map(|(operation, failures)| Some((operation, outcome(failures.0.as_ref()?))))
+            .collect()
+    }
+
     fn put(&self, work: &Work, status: &mut WorkStatus, now: &Time) {
-        let error = |errors: &[String]| (!errors.is_empty()).then(|| built::joined(errors));
-        let outcomes = Outcomes::from([
-            (InterpreterOperation::Retain, error(&self.retain)),
-            (InterpreterOperation::InterpretStatus, error(&self.status)),
-            (InterpreterOperation::InterpretHealth, error(&self.health)),
-        ]);
+        let outcomes = self.outcomes();
         let generation = work.metadata.generation;
         report::put(&mut status.conditions, &outcomes, generation, now);
     }
@@ -97,7 +121,8 @@ impl Interpreted {
     /// A pass that could not tell state or health is tried again: a webhook may answer the next time. That retention failed has
     /// failed the pass already.
     pub(super) fn into_result(self, work: &Work, next: Action) -> Result<Action, Error> {
-        let errors: Vec<String> = self.status.into_iter().chain(self.health).collect();
+        let errors = [self.status.0, self.health.0];
+        let errors: Vec<String> = errors.into_iter().flatten().flatten().collect();
         if errors.is_empty() {
             return Ok(next);
         }
@@ -204,6 +229,8 @@ async fn reflect(
         has_failed(InterpreterOperation::InterpretStatus),
         has_failed(InterpreterOperation::InterpretHealth),
     );
+    interpreted.status.tried();
+    interpreted.health.tried();
     let reflected = match rules.reflect_status(object).await {
         Ok(reflected) => {
             if status_failed {
@@ -220,7 +247,7 @@ async fn reflect(
             let error = error.to_string();
             let text = events::reflect_status_failed(kind, &key, &error);
             events.warning(write::reference(work), reasons::REFLECT_STATUS_FAILED, text);
-            interpreted.status.push(error);
+            interpreted.status.failed(error);
             collected(status, manifests, ordinal)
         }
     };
@@ -245,7 +272,7 @@ async fn reflect(
                 reasons::INTERPRET_HEALTH_FAILED,
                 text,
             );
-            interpreted.health.push(error);
+            interpreted.health.failed(error);
             ResourceHealth::Unknown
         }
     };
@@ -299,4 +326,25 @@ async fn patch(context: &Context, work: &Work, status: WorkStatus) -> Result<Act
     })?;
     context.pacer.written(&key);
     Ok(Action::AwaitChange)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_operations_that_were_tried_have_an_outcome() {
+        let mut interpreted = Interpreted::default();
+        assert!(interpreted.outcomes().is_empty());
+        interpreted.retain.failed("no".to_owned());
+        interpreted.health.tried();
+        let expected = Outcomes::from([
+            (InterpreterOperation::Retain, Some("no".to_owned())),
+            (InterpreterOperation::InterpretHealth, None),
+        ]);
+        assert_eq!(interpreted.outcomes(), expected);
+        // What was tried on one object and failed on another has failed.
+        interpreted.retain.tried();
+        assert_eq!(interpreted.outcomes(), expected);
+    }
 }

@@ -23,6 +23,10 @@ use tokio::sync::Semaphore;
 const MAX_CLIENTS: usize = 200;
 /// Calls to one server at a time; further ones wait for their turn.
 const MAX_IN_FLIGHT: usize = 64;
+/// How often a server is asked that wants to be asked again ...
+const MAX_ATTEMPTS: usize = 10;
+/// ... and how long it is left in peace at least, whatever it says.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Longer replies are refused: a reply is about one object, which the API server would not store at half this size.
 const MAX_REPLY: usize = 4 << 20;
 
@@ -58,11 +62,14 @@ impl Caller {
         }
     }
 
-    /// Makes the call; whatever goes wrong is the reply.
+    /// Makes the call; whatever goes wrong is the reply. The time limit is that of everything: finding the server, waiting for a
+    /// turn, and being asked to come back.
     pub(super) async fn call(&self, call: &Call) -> Reply {
-        match self.try_call(call).await {
-            Ok(reply) => reply,
-            Err(problem) => Reply::Failed(problem),
+        let timeout = call.webhook.timeout;
+        match tokio::time::timeout(timeout, self.try_call(call)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(problem)) => Reply::Failed(problem),
+            Err(_) => Reply::Failed(format!("no answer within {} s", timeout.as_secs())),
         }
     }
 
@@ -75,14 +82,7 @@ impl Caller {
         // Nobody closes the semaphore.
         let _turn = server.turns.acquire().await.ok();
         let host = is_service.then_some(address.server_name.as_str());
-        let exchange = exchange(&server.client, &uri, host, &body);
-        match tokio::time::timeout(call.webhook.timeout, exchange).await {
-            Ok(reply) => reply,
-            Err(_) => Err(format!(
-                "no answer within {} s",
-                call.webhook.timeout.as_secs()
-            )),
-        }
+        exchange(&server.client, &uri, host, &body).await
     }
 
     async fn address(&self, config: &WebhookClientConfig) -> Result<(Address, bool), String> {
@@ -169,11 +169,15 @@ fn client(id: &Id) -> Result<Client, String> {
     if !id.ca_bundle.is_empty() {
         let certificates = pem::parse_many(&id.ca_bundle)
             .map_err(|error| format!("the caBundle is no PEM: {error}"))?;
+        let certificates: Vec<_> = certificates
+            .into_iter()
+            .filter(|block| block.tag() == "CERTIFICATE")
+            .map(pem::Pem::into_contents)
+            .collect();
         if certificates.is_empty() {
             return Err("the caBundle has no certificate".to_owned());
         }
-        let certificates = certificates.into_iter().map(pem::Pem::into_contents);
-        config.root_cert = Some(certificates.collect());
+        config.root_cert = Some(certificates);
     }
     let built = ClientBuilder::try_from(config).map(ClientBuilder::build);
     built.map_err(|error| format!("set up TLS: {}", ApiError::from(error)))
@@ -186,7 +190,9 @@ async fn exchange(
     host: Option<&str>,
     body: &[u8],
 ) -> Result<Reply, String> {
+    let mut attempt = 0;
     loop {
+        attempt += 1;
         let mut request = Request::post(uri)
             // Exactly this: webhooks built on the reference's library compare it as text.
             .header(header::CONTENT_TYPE, "application/json")
@@ -207,9 +213,10 @@ async fn exchange(
             .map_err(|error| ApiError::from(error).to_string())?;
         let status = response.status();
         if (status.as_u16() == 429 || status.is_server_error())
+            && attempt < MAX_ATTEMPTS
             && let Some(pause) = retry_after(response.headers())
         {
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.max(MIN_PAUSE)).await;
             continue;
         }
         let collected = Limited::new(response.into_body(), MAX_REPLY)

@@ -22,8 +22,9 @@ use interpreter::{
     check::{self, Finding},
     webhook::Webhooks,
 };
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
-use runtime::{Store, events::Source};
+use runtime::{Store, events::Source, store::Malformed};
 
 use super::Interpretation;
 use crate::{World, write};
@@ -126,11 +127,18 @@ pub fn prepare(world: &Arc<World>) -> BoxFuture<'static, ()> {
     let events = Source::new(&world.recorder, "interpreter");
     Box::pin(async move {
         let mut told = Told::default();
+        let (mut customizations, mut configurations) = (
+            world.customizations.malformed(),
+            world.webhook_configurations.malformed(),
+        );
         told.tell(&world, &events);
         loop {
             tokio::select! {
                 () = world.stop.cancelled() => return,
                 () = world.interpreter.changed.notified() => {}
+                // The stores live as long as the world.
+                _ = customizations.changed() => {}
+                _ = configurations.changed() => {}
             }
             tokio::time::sleep(GATHER).await;
             world.load_interpreter();
@@ -212,6 +220,33 @@ impl Told {
                 }
             }
         }
+        for (store, reason) in [
+            (
+                world.customizations.malformed(),
+                reasons::INVALID_CUSTOMIZATION,
+            ),
+            (
+                world.webhook_configurations.malformed(),
+                reasons::INVALID_WEBHOOK_CONFIGURATION,
+            ),
+        ] {
+            let is_customization = reason == reasons::INVALID_CUSTOMIZATION;
+            for malformed in store.borrow().values() {
+                let (uid, version) = (
+                    malformed.uid.clone().unwrap_or_default(),
+                    malformed.resource_version.clone().unwrap_or_default(),
+                );
+                if self.versions.get(&uid) != Some(&version) {
+                    let about = if is_customization {
+                        reference_of::<ResourceInterpreterCustomization>(malformed)
+                    } else {
+                        reference_of::<ResourceInterpreterWebhookConfiguration>(malformed)
+                    };
+                    events.warning(about, reason, malformed_text(malformed));
+                }
+                present.insert(uid, version);
+            }
+        }
         self.versions = present;
     }
 
@@ -224,6 +259,24 @@ impl Told {
         present.insert(uid, version);
         is_news
     }
+}
+
+fn reference_of<K: Resource<DynamicType = ()>>(malformed: &Malformed) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: Some(malformed.key.name.clone()),
+        uid: malformed.uid.clone(),
+        resource_version: malformed.resource_version.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+fn malformed_text(malformed: &Malformed) -> String {
+    format!(
+        "this version is not used, because it does not decode: {}; correct it, until then the version before stays in force",
+        malformed.error
+    )
 }
 
 fn customization_text(finding: &Finding) -> String {

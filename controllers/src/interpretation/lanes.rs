@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crds::{config::InterpreterOperation, object::Gvk};
-use interpreter::{LayerName, Target};
+use interpreter::{LayerName, Printed, Target};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
@@ -124,7 +124,16 @@ impl interpreter::Observer for Lanes {
             layer,
             took,
             failed,
+            printed,
         } = answered;
+        for Printed {
+            customization,
+            line,
+        } in printed
+        {
+            let operation = operation.as_str();
+            tracing::debug!(customization, operation, kind = %target, line, "Script printed");
+        }
         match layer {
             LayerName::Customization | LayerName::ThirdParty => self.ran(target, operation, took),
             LayerName::Native => {}

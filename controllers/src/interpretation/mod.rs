@@ -125,11 +125,6 @@ impl Interpretation {
         Arc::clone(&self.current.read())
     }
 
-    /// The interpreter as it is this moment, for whoever explains and cannot wait. What a webhook would answer is not known to it.
-    pub(crate) fn present(&self) -> Arc<Interpreter> {
-        Arc::clone(&self.current.read())
-    }
-
     /// Whether some layer has a hook.
     pub async fn hook_enabled(
         &self,
@@ -315,33 +310,39 @@ impl Interpretation {
         interpreter: &Arc<Interpreter>,
         question: Question<'_>,
     ) -> Answered {
-        let Some(call) = interpreter.call_for(&question, Uuid::new_v4().to_string())? else {
-            return interpreter.answer(question, &mut NoTrace);
-        };
         let gvk = Gvk::of(question.object());
         let operation = question.operation();
+        let uid = Uuid::new_v4().to_string();
         let begun = Instant::now();
-        let reply = aside(self.caller.call(&call)).await;
-        let mut answers = Answers::default();
-        answers.insert(&call, reply);
-        let answered = Interpreter::clone(interpreter)
-            .with_webhook_answers(answers)
-            .answer(question, &mut NoTrace);
+        let (answered, webhook) = match interpreter.call_for(&question, uid.clone()) {
+            Ok(Some(call)) => {
+                let reply = aside(self.caller.call(&call)).await;
+                let mut answers = Answers::default();
+                answers.insert(&call, reply);
+                let answered = Interpreter::clone(interpreter)
+                    .with_webhook_answers(answers)
+                    .answer(question, &mut NoTrace);
+                (answered, call.webhook.id.clone())
+            }
+            Ok(None) => return interpreter.answer(question, &mut NoTrace),
+            // The question cannot be put to the webhook.
+            Err(error) => (Err(error), String::new()),
+        };
         let took = begun.elapsed();
         self.metrics
             .answered(LayerName::Webhook, operation, &gvk, took, answered.is_err());
         if let Err(error) = &answered {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
-                uid = call_uid(&call),
+                uid,
                 "Interpreter webhook failed"
             );
         } else if took > SLOW_CALL {
             tracing::info!(
-                webhook = call.webhook.id,
+                webhook,
                 kind = %Target::from(&gvk),
                 operation = operation.as_str(),
-                uid = call_uid(&call),
+                uid,
                 took_ms = took.as_millis(),
                 "Interpreter webhook was slow"
             );
@@ -365,13 +366,6 @@ pub(crate) fn bindings_of<B: Bindings>(world: &World, kinds: &[Gvk]) -> Vec<Key>
 
 /// Calls that take longer are told in the log.
 const SLOW_CALL: Duration = Duration::from_millis(500);
-
-fn call_uid(call: &interpreter::webhook::Call) -> &str {
-    call.context
-        .request
-        .as_ref()
-        .map_or("", |request| &request.uid)
-}
 
 /// The clocks of the process, for rules that stamp times and scripts that have a deadline.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ pub enum Found {
 }
 
 /// Puts the account of a template together. `kind` is `Deployment` or `Deployment.apps`, in any case.
-pub fn account(world: &World, kind: &str, key: &Key) -> Found {
+pub async fn account(world: &World, kind: &str, key: &Key) -> Found {
     let (kind, group) = kind
         .split_once('.')
         .map_or((kind, None), |(kind, group)| (kind, Some(group)));
@@ -109,9 +109,9 @@ pub fn account(world: &World, kind: &str, key: &Key) -> Found {
         [] => Found::Nothing,
         [(gvk, object)] => {
             let account = if key.namespace.is_some() {
-                tell::<ResourceBinding>(world, gvk, key, object)
+                tell::<ResourceBinding>(world, gvk, key, object).await
             } else {
-                tell::<ClusterResourceBinding>(world, gvk, key, object)
+                tell::<ClusterResourceBinding>(world, gvk, key, object).await
             };
             Found::Account(Box::new(account))
         }
@@ -124,7 +124,7 @@ pub fn account(world: &World, kind: &str, key: &Key) -> Found {
     }
 }
 
-fn tell<B: Bindings>(world: &World, gvk: &Gvk, key: &Key, object: &DynamicObject) -> Account {
+async fn tell<B: Bindings>(world: &World, gvk: &Gvk, key: &Key, object: &DynamicObject) -> Account {
     let mut template = to_value(object);
     if let Value::Object(template) = &mut template {
         template.insert("apiVersion".into(), gvk.api_version().into());
@@ -147,9 +147,10 @@ fn tell<B: Bindings>(world: &World, gvk: &Gvk, key: &Key, object: &DynamicObject
             "generation": object.metadata.generation,
         }),
         policy: detector::explain::<B>(world, gvk, key, object),
-        clusters: binding.as_ref().map_or_else(Vec::new, |binding| {
-            clusters(world, &**binding, &template, is_secret(gvk))
-        }),
+        clusters: match &binding {
+            Some(binding) => clusters(world, &**binding, &template, is_secret(gvk)).await,
+            None => Vec::new(),
+        },
         binding: binding.as_ref().map(|binding| of_binding(&**binding)),
     }
 }
@@ -174,7 +175,7 @@ fn of_binding<B: Binding>(binding: &B) -> BindingAccount {
 }
 
 /// Each cluster that gets, or still has, a Work of the binding.
-fn clusters<B: Bindings>(
+async fn clusters<B: Bindings>(
     world: &World,
     binding: &B,
     template: &Value,
@@ -191,14 +192,17 @@ fn clusters<B: Bindings>(
     for target in &targets {
         let mut recorder = Recorder::default();
         let outcome = match &plan {
-            Ok(plan) => rendered(
-                world,
-                plan,
-                target,
-                &cluster_policies,
-                &policies,
-                &mut recorder,
-            ),
+            Ok(plan) => {
+                rendered(
+                    world,
+                    plan,
+                    target,
+                    &cluster_policies,
+                    &policies,
+                    &mut recorder,
+                )
+                .await
+            }
             Err(error) => Err(error.to_string()),
         };
         let namespace = names::execution_namespace(&target.cluster);
@@ -229,7 +233,7 @@ fn clusters<B: Bindings>(
     told
 }
 
-fn rendered<B: Bindings>(
+async fn rendered<B: Bindings>(
     world: &World,
     plan: &Plan<'_, B>,
     target: &Target,
@@ -241,7 +245,16 @@ fn rendered<B: Bindings>(
         .clusters
         .get(&Key::cluster_scoped(&target.cluster))
         .ok_or_else(|| format!("cluster {} does not exist", target.cluster))?;
-    let interpreter = world.interpreter.present();
+    let replicas = target
+        .replicas
+        .filter(|_| plan.binding.spec().is_workload());
+    let interpreter = match replicas {
+        Some(replicas) => {
+            let revising = world.interpreter.revising(plan.template, replicas.into());
+            revising.await
+        }
+        None => world.interpreter.current().await,
+    };
     let place = Place {
         target,
         cluster: &cluster,

@@ -237,6 +237,132 @@ async fn a_failing_script_is_reported_and_recovers() {
 }
 
 #[tokio::test]
+async fn failing_scripts_that_change_objects_are_reported_and_recover() {
+    const KIND: &str = "grommets.e2e.example.com";
+    let scene = Scene::open("grommets").await;
+    introduce(&scene, "grommets", "Grommet").await;
+    let replicas = (
+        "replicaResource",
+        "function GetReplicas(o)\n  return o.spec.size\nend",
+    );
+    let revision = (
+        "replicaRevision",
+        "function ReviseReplica(o, replica)\n  o.spec.size = replica\n  return o\nend",
+    );
+    let failing = (
+        "replicaRevision",
+        "function ReviseReplica(o, replica)\n  o.spec.sizes.all = replica\n  return o\nend",
+    );
+    let rules = |rules: &[(&str, &str)]| customization("grommets", "Grommet", rules);
+    // Nothing reaches the member that was not revised.
+    scene.apply(&rules(&[replicas, failing]));
+    scene.apply(
+        &(object("Grommet", "one", "{size: 2}")
+            + &policy(
+                "grommets",
+                "e2e.example.com/v1",
+                "Grommet",
+                &divided(&[("member1", 1)]),
+            )),
+    );
+    let binding = scene
+        .until("control", BINDINGS, "one-grommet", "not revised", |it| {
+            !failure(it, "navarch.dev/ReviseReplica").is_empty()
+        })
+        .await;
+    let message = failure(&binding, "navarch.dev/ReviseReplica");
+    assert!(
+        message.contains("customization: grommets: line 2"),
+        "{message}"
+    );
+    scene
+        .until_event(
+            "one-grommet",
+            "SyncWorkFailed",
+            "customization: grommets: line 2",
+        )
+        .await;
+    scene.apply(&rules(&[replicas, revision]));
+    scene
+        .until("member1", KIND, "one", "revised", |it| {
+            it["spec"]["size"] == 2
+        })
+        .await;
+    scene
+        .until("control", BINDINGS, "one-grommet", "revised again", |it| {
+            failure(it, "navarch.dev/ReviseReplica").is_empty()
+        })
+        .await;
+
+    // An update that cannot keep what the member has is not made.
+    let retention = (
+        "retention",
+        "function Retain(desired, observed)\n\n  desired.spec.node = observed.spec.place.node\n  return desired\nend",
+    );
+    scene.apply(&rules(&[replicas, revision, retention]));
+    scene.apply(&object("Grommet", "one", "{size: 2, colour: red}"));
+    let binding = scene
+        .until("control", BINDINGS, "one-grommet", "not retained", |it| {
+            !failure(it, "navarch.dev/Retain").is_empty()
+        })
+        .await;
+    let message = failure(&binding, "navarch.dev/Retain");
+    assert!(
+        message.contains(
+            "cluster member1: Retain of e2e.example.com/v1 Grommet: customization: grommets: line 3"
+        ),
+        "{message}"
+    );
+    let work = binding_work(&scene, "member1", "one").await;
+    scene
+        .until_event_in(
+            "karmada-es-member1",
+            &work,
+            "SyncFailed",
+            "customization: grommets: line 3",
+        )
+        .await;
+    scene.apply(&rules(&[replicas, revision]));
+    scene
+        .until("member1", KIND, "one", "updated", |it| {
+            it["spec"]["colour"] == "red"
+        })
+        .await;
+
+    // A status that cannot be aggregated leaves the template's alone.
+    let aggregation = (
+        "statusAggregation",
+        "function AggregateStatus(o, items)\n  o.status = {first = items[1].status.parts.seen}\n  return o\nend",
+    );
+    scene.apply(&rules(&[replicas, revision, aggregation]));
+    report(&scene, "member1", KIND, "one", &json!({"seen": "yes"}));
+    let binding = scene
+        .until("control", BINDINGS, "one-grommet", "not aggregated", |it| {
+            !failure(it, "navarch.dev/AggregateStatus").is_empty()
+                && failure(it, "navarch.dev/Retain").is_empty()
+        })
+        .await;
+    let message = failure(&binding, "navarch.dev/AggregateStatus");
+    assert!(
+        message.contains("customization: grommets: line 2"),
+        "{message}"
+    );
+    scene
+        .until_event(
+            "one",
+            "AggregateStatusFailed",
+            "customization: grommets: line 2",
+        )
+        .await;
+    scene.kubectl("control", &["delete", "ric", "grommets"]);
+    scene
+        .until("control", BINDINGS, "one-grommet", "without rules", |it| {
+            failure(it, "navarch.dev/AggregateStatus").is_empty()
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn a_script_that_does_not_parse_is_told_to_its_author() {
     let scene = Scene::open("glyphs").await;
     let script = "function InterpretHealth(o)\n  return true +\nend";

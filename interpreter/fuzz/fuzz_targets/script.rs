@@ -29,6 +29,7 @@ fuzz_target!(|source: &str| {
             },
             clock: &clock,
             print: None,
+            customization: "",
         };
         let _ = runtime.ask(&script, &Question::Replicas { object: &object }, &context);
         let _ = runtime.ask(

@@ -255,8 +255,7 @@ impl Findings {
 }
 
 fn is_pem(bundle: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bundle);
-    text.contains("-----BEGIN CERTIFICATE-----") && text.contains("-----END CERTIFICATE-----")
+    pem::parse_many(bundle).is_ok_and(|blocks| blocks.iter().any(|it| it.tag() == "CERTIFICATE"))
 }
 
 #[cfg(test)]
@@ -376,6 +375,30 @@ mod tests {
                 "webhooks[0].clientConfig.caBundle: Invalid value: the bundle has no PEM encoded certificate",
             ],
         );
+        for (text, is_bundle) in [
+            (
+                "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+                true,
+            ),
+            (
+                "# a note\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+                true,
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
+                false,
+            ),
+            (
+                "-----END CERTIFICATE----------BEGIN CERTIFICATE-----",
+                false,
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+                false,
+            ),
+        ] {
+            assert_eq!(is_pem(text.as_bytes()), is_bundle, "{text}");
+        }
         let service = |service: Value| json!({"clientConfig": {"service": service}});
         check(
             service(json!({"name": "a", "namespace": "b", "path": "/x/y.z", "port": 8443})),

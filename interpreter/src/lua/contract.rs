@@ -55,12 +55,13 @@ impl Runtime {
             for line in printed {
                 context.printed(&line);
             }
+            let results = results.map_err(|error| script.locate(error))?;
             let decoder = Decoder {
                 marks: marks.as_ref(),
                 compat: context.options.compat,
             };
             decoder
-                .answer(question, &results?)
+                .answer(question, &results)
                 .map_err(|problem| ScriptError::new(format!("{function}: {problem}")))
         })
     }

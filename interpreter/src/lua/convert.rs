@@ -11,6 +11,8 @@ use std::ffi::c_void;
 use mlua::{IntoLua, Lua, Table, Value as LuaValue};
 use serde_json::{Map, Number, Value};
 
+use super::state::{RunState, Stopped};
+
 /// Nesting of a result.
 const MAX_DEPTH: usize = 200;
 /// Bytes of a result, counted roughly; shared tables can make a small state describe a huge tree.
@@ -102,6 +104,8 @@ pub(super) struct Reader<'a> {
     open: Vec<*const c_void>,
     /// All tables so far; only kept when a table may occur once alone.
     seen: Option<BTreeSet<*const c_void>>,
+    /// The run that pays for the reading, when one goes on.
+    run: Option<&'a RunState>,
     path: Vec<String>,
     size: usize,
 }
@@ -121,6 +125,7 @@ impl<'a> Reader<'a> {
             empties: OnceCell::new(),
             open: Vec::new(),
             seen: marks.is_none().then(BTreeSet::new),
+            run: None,
             path: Vec::new(),
             size: 0,
         }
@@ -129,6 +134,12 @@ impl<'a> Reader<'a> {
     /// Lets a table occur several times.
     pub(super) fn shared(mut self) -> Self {
         self.seen = None;
+        self
+    }
+
+    /// Reads at the expense of a run: when that has to stop, so has the reading.
+    pub(super) fn charged(mut self, run: &'a RunState) -> Self {
+        self.run = Some(run);
         self
     }
 
@@ -166,7 +177,13 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
+    fn charge(&self, bytes: usize) -> Result<(), String> {
+        let charged = self.run.map_or(Ok(()), |run| run.charge(bytes));
+        charged.map_err(|Stopped| "stopped".to_owned())
+    }
+
     fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.charge(bytes)?;
         self.size += bytes;
         if self.size > MAX_SIZE {
             Err(format!("the result is larger than {} MiB", MAX_SIZE >> 20))
@@ -191,6 +208,7 @@ impl<'a> Reader<'a> {
         let mut members = Vec::new();
         for entry in table.pairs::<LuaValue, LuaValue>() {
             let (key, value) = entry.map_err(|error| error.to_string())?;
+            self.charge(NODE_SIZE)?;
             match key {
                 LuaValue::Integer(at) => items.push((at, value)),
                 LuaValue::String(name) => members.push((self.text(&name)?, value)),

@@ -21,8 +21,8 @@ use super::parser::Parser;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) text: String,
-    /// Names of global functions that the script defines at its top level.
-    pub(super) functions: BTreeSet<String>,
+    /// Names of globals that the script assigns outside of functions.
+    pub(super) globals: BTreeSet<String>,
 }
 
 /// Parses a script and translates it.
@@ -36,7 +36,7 @@ pub(super) fn translate(source: &str) -> Result<Translated, ScriptError> {
     let Helpers { text, set, new } = &helpers;
     Ok(Translated {
         text: format!("local _ENV,{text},{set},{new}=...;(function(...) {body}\nend)()"),
-        functions: parsed.functions,
+        globals: parsed.globals,
     })
 }
 

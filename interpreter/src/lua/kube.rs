@@ -12,13 +12,21 @@ use crate::value::set;
 
 pub(super) fn library(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     let library = lua.create_table()?;
+    let own = state.clone();
     library.set(
         "resourceAdd",
-        lua.create_function(|lua, terms: MultiValue| resource_add(lua, &terms))?,
+        lua.create_function(move |lua, terms: MultiValue| {
+            own.charge(text_bytes(&terms))?;
+            resource_add(lua, &terms)
+        })?,
     )?;
+    let own = state.clone();
     library.set(
         "getResourceQuantity",
-        lua.create_function(|_, arguments: MultiValue| resource_quantity(&arguments))?,
+        lua.create_function(move |_, arguments: MultiValue| {
+            own.charge(text_bytes(&arguments))?;
+            resource_quantity(&arguments)
+        })?,
     )?;
     let own = state.clone();
     let requirements = lua.create_function(move |lua, arguments: MultiValue| {
@@ -35,6 +43,15 @@ pub(super) fn library(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
 
 fn failed<T>(message: impl Into<String>) -> mlua::Result<T> {
     Err(mlua::Error::RuntimeError(message.into()))
+}
+
+/// Bytes of the texts among arguments.
+pub(super) fn text_bytes(arguments: &MultiValue) -> usize {
+    let text = |value: &LuaValue| match value {
+        LuaValue::String(text) => text.as_bytes().len(),
+        _ => 0,
+    };
+    arguments.iter().map(text).sum()
 }
 
 fn quantity(value: &LuaValue, function: &str) -> mlua::Result<Quantity> {
@@ -72,14 +89,18 @@ fn resource_quantity(arguments: &MultiValue) -> mlua::Result<f64> {
 }
 
 /// The pod template as JSON, checked. Empty members are dropped on the way.
-fn pod_template(value: &LuaValue, function: &str) -> mlua::Result<Value> {
+fn pod_template(value: &LuaValue, function: &str, state: &RunState) -> mlua::Result<Value> {
+    state.charge(0)?;
     if !value.is_table() {
         return failed(format!(
             "{function}: expected a table, found a {}",
             value.type_name()
         ));
     }
-    let read = Reader::new(None, &[]).shared().root(value, Root::Object);
+    let read = Reader::new(None, &[])
+        .shared()
+        .charged(state)
+        .root(value, Root::Object);
     let template =
         read.map_err(|problem| mlua::Error::RuntimeError(format!("{function}: {problem}")))?;
     match schema::check(TypeName::PodTemplateSpec, &template) {
@@ -93,7 +114,7 @@ fn pod_requirements(lua: &Lua, arguments: &MultiValue, state: &RunState) -> mlua
     if arguments.len() != 1 {
         return failed(format!("{NAME} takes one argument"));
     }
-    let template = pod_template(&arguments[0], NAME)?;
+    let template = pod_template(&arguments[0], NAME, state)?;
     let requirements =
         set(&template, &["spec"]).and_then(|spec| requirements::of_pod(spec, state.options()));
     let Some(requirements) = requirements else {
@@ -108,7 +129,7 @@ fn pod_dependencies(lua: &Lua, arguments: &MultiValue, state: &RunState) -> mlua
     if arguments.len() != 2 {
         return failed(format!("{NAME} takes two arguments"));
     }
-    let template = pod_template(&arguments[0], NAME)?;
+    let template = pod_template(&arguments[0], NAME, state)?;
     let namespace = match &arguments[1] {
         // The object may be cluster-scoped, so a namespace is not made up.
         LuaValue::Nil => state.options().compat.then(|| "default".to_owned()),

@@ -1,11 +1,15 @@
 //! Functions of the host that the prelude builds the libraries from.
 
+use memchr::memmem;
 use mlua::{Lua, LuaString, MultiValue, Table, Value as LuaValue};
 
 use super::pattern::{self, Capture, Match, PatternError};
-use super::state::RunState;
+use super::state::{RunState, Stopped};
 use super::{date, describe, format, kube, number, split_position};
 use crate::rfc3339::{Civil, unix_from_civil};
+
+/// Bytes of a template of `os.date`, each of which can become many.
+const MAX_TEMPLATE: usize = 10_000;
 
 pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     let host = lua.create_table()?;
@@ -14,29 +18,57 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
         "number_text",
         lua.create_function(|_, value: f64| Ok(number::print(value)))?,
     )?;
-    host.set(
-        "number",
-        lua.create_function(|_, (value, base): (LuaValue, Option<f64>)| to_number(&value, base))?,
-    )?;
+    let own = state.clone();
     host.set(
         "explain",
-        lua.create_function(|lua, value: LuaValue| Ok(explain(lua, &value)))?,
+        lua.create_function(move |lua, value: LuaValue| Ok(explain(lua, &value, &own)))?,
     )?;
     host.set(
         "describe",
         lua.create_function(|_, value: LuaValue| Ok(describe(&value)))?,
     )?;
+    let own = state.clone();
+    host.set(
+        "number",
+        lua.create_function(move |_, (value, base): (LuaValue, Option<f64>)| {
+            if let LuaValue::String(text) = &value {
+                own.charge(text.as_bytes().len())?;
+            }
+            to_number(&value, base)
+        })?,
+    )?;
+    let own = state.clone();
     host.set(
         "format",
-        lua.create_function(|lua, arguments: MultiValue| format_text(lua, arguments))?,
+        lua.create_function(move |lua, arguments: MultiValue| {
+            own.charge(kube::text_bytes(&arguments))?;
+            format_text(lua, arguments)
+        })?,
     )?;
+    let own = state.clone();
     host.set(
         "lower",
-        lua.create_function(|lua, text: LuaString| change_case(lua, &text, char::to_lowercase))?,
+        lua.create_function(move |lua, text: LuaString| {
+            own.charge(text.as_bytes().len())?;
+            change_case(lua, &text, <[u8]>::make_ascii_lowercase, char::to_lowercase)
+        })?,
     )?;
+    let own = state.clone();
     host.set(
         "upper",
-        lua.create_function(|lua, text: LuaString| change_case(lua, &text, char::to_uppercase))?,
+        lua.create_function(move |lua, text: LuaString| {
+            own.charge(text.as_bytes().len())?;
+            change_case(lua, &text, <[u8]>::make_ascii_uppercase, char::to_uppercase)
+        })?,
+    )?;
+    let own = state.clone();
+    // For long texts that the engine is about to copy.
+    host.set(
+        "charge",
+        lua.create_function(move |lua, bytes: usize| {
+            own.watch(lua, bytes);
+            Ok(own.charge(bytes)?)
+        })?,
     )?;
     let own = state.clone();
     host.set(
@@ -52,6 +84,7 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     host.set(
         "print",
         lua.create_function(move |_, line: LuaString| {
+            own.charge(line.as_bytes().len())?;
             own.print(line.to_string_lossy());
             Ok(())
         })?,
@@ -63,7 +96,11 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
 }
 
 /// The text of an error that leaves the script, with the line that the script is at. Runs where the error happens.
-fn explain(lua: &Lua, value: &LuaValue) -> String {
+fn explain(lua: &Lua, value: &LuaValue, state: &RunState) -> String {
+    let line = script_line(lua);
+    if let Some(line) = line {
+        state.remember(line);
+    }
     let message = match value {
         LuaValue::String(text) => text.to_string_lossy(),
         LuaValue::Error(_)
@@ -77,7 +114,7 @@ fn explain(lua: &Lua, value: &LuaValue) -> String {
         return message;
     }
     let message = split_position(&message).map_or(message.as_str(), |(_, _, rest)| rest);
-    script_line(lua).map_or_else(
+    line.map_or_else(
         || message.to_owned(),
         |line| format!("script:{line}: {message}"),
     )
@@ -152,9 +189,15 @@ fn format_text(lua: &Lua, mut arguments: MultiValue) -> mlua::Result<LuaString> 
 fn change_case<I: Iterator<Item = char>>(
     lua: &Lua,
     text: &LuaString,
+    change_ascii: fn(&mut [u8]),
     change: fn(char) -> I,
 ) -> mlua::Result<LuaString> {
     let bytes = text.as_bytes();
+    if bytes.is_ascii() {
+        let mut changed = bytes.to_vec();
+        change_ascii(&mut changed);
+        return lua.create_string(changed);
+    }
     let mut changed = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -185,7 +228,9 @@ fn add_patterns(lua: &Lua, state: &RunState, host: &Table) -> mlua::Result<()> {
         }
         let from = start(from, bytes.len());
         if plain == Some(true) || pattern::is_plain(&pattern) {
-            let found = find_plain(bytes.get(from..).unwrap_or_default(), &pattern);
+            let text = bytes.get(from..).unwrap_or_default();
+            let found = memmem::find(text, &pattern);
+            own.charge(found.unwrap_or(text.len()))?;
             let found =
                 found.map(|at| positions(from + at, from + at + pattern.len(), MultiValue::new()));
             return Ok(found.unwrap_or_else(nothing));
@@ -266,20 +311,18 @@ fn start(from: Option<f64>, length: usize) -> usize {
     }
 }
 
-fn find_plain(text: &[u8], pattern: &[u8]) -> Option<usize> {
-    text.windows(pattern.len())
-        .position(|window| window == pattern)
-}
-
 fn search(
     text: &[u8],
     pattern: &[u8],
     from: usize,
     state: &RunState,
 ) -> mlua::Result<Option<Match>> {
-    pattern::find(text, pattern, from, &|| state.is_over()).map_err(|error| match error {
+    // Not by the text's length: a search goes on from where the last one ended, and pays for its steps.
+    state.charge(pattern.len())?;
+    let stopped = || state.spend(pattern::STEPS_OF_LOOK);
+    pattern::find(text, pattern, from, &stopped).map_err(|error| match error {
         PatternError::Malformed(problem) => mlua::Error::RuntimeError(problem.to_owned()),
-        PatternError::Stopped => mlua::Error::RuntimeError("stopped".to_owned()),
+        PatternError::Stopped => Stopped.into(),
     })
 }
 
@@ -363,6 +406,10 @@ fn add_time(lua: &Lua, state: &RunState, host: &Table) -> mlua::Result<()> {
         // A year has at most five digits here.
         let seconds = seconds.clamp(-1_000_000_000_000, 1_000_000_000_000);
         let template = template.unwrap_or_else(|| "%c".to_owned());
+        if template.len() > MAX_TEMPLATE {
+            return failed("the template of date is too long");
+        }
+        own.charge(template.len())?;
         let template = template.strip_prefix('!').unwrap_or(&template);
         if template == "*t" {
             date_table(lua, seconds)

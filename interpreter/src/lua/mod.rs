@@ -53,6 +53,8 @@ const MAX_IDLE: usize = 10;
 pub struct ScriptError {
     /// The line in the script, from 1, when it is known.
     pub line: Option<u32>,
+    /// The file that the line is in, of a script that is put together from several.
+    pub file: Option<&'static str>,
     pub message: String,
 }
 
@@ -60,9 +62,10 @@ impl std::error::Error for ScriptError {}
 
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line}: {}", self.message),
-            None => f.write_str(&self.message),
+        match (self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{file} line {line}: {}", self.message),
+            (None, Some(line)) => write!(f, "line {line}: {}", self.message),
+            (_, None) => f.write_str(&self.message),
         }
     }
 }
@@ -71,6 +74,7 @@ impl ScriptError {
     fn at(line: u32, message: impl Into<String>) -> Self {
         Self {
             line: Some(line),
+            file: None,
             message: message.into(),
         }
     }
@@ -78,6 +82,7 @@ impl ScriptError {
     fn new(message: impl Into<String>) -> Self {
         Self {
             line: None,
+            file: None,
             message: message.into(),
         }
     }
@@ -101,7 +106,11 @@ impl ScriptError {
                 .filter_map(|line| line.trim().strip_prefix("script:"));
             lines.find_map(|rest| rest.split(':').next()?.parse().ok())
         });
-        Self { line, message }
+        Self {
+            line,
+            file: None,
+            message,
+        }
     }
 }
 
@@ -179,9 +188,11 @@ fn describe(value: &mlua::Value) -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Script {
     text: String,
-    functions: BTreeSet<String>,
+    globals: BTreeSet<String>,
     /// Its top level is run once in a state, not at every call: for our own scripts, which change no global later.
     keeps_globals: bool,
+    /// The files that it is put together from, in their order, each with its number of lines; none for a script of one piece.
+    files: Vec<(&'static str, u32)>,
 }
 
 impl Script {
@@ -190,8 +201,9 @@ impl Script {
         let translated = dialect::translate(source)?;
         Ok(Self {
             text: translated.text,
-            functions: translated.functions,
+            globals: translated.globals,
             keeps_globals: false,
+            files: Vec::new(),
         })
     }
 
@@ -200,9 +212,30 @@ impl Script {
         self
     }
 
-    /// Whether the script defines that global function at its top level. A script can also define it otherwise.
+    pub(crate) fn made_of(mut self, files: Vec<(&'static str, u32)>) -> Self {
+        self.files = files;
+        self
+    }
+
+    /// The error with the line in the file that it is in.
+    fn locate(&self, mut error: ScriptError) -> ScriptError {
+        let Some(mut line) = error.line else {
+            return error;
+        };
+        for (file, lines) in &self.files {
+            if line <= *lines {
+                error.file = Some(file);
+                error.line = Some(line);
+                break;
+            }
+            line -= lines;
+        }
+        error
+    }
+
+    /// Whether the script assigns that global anywhere outside of functions. A script can also define it from within one.
     pub fn defines(&self, function: &str) -> bool {
-        self.functions.contains(function)
+        self.globals.contains(function)
     }
 
     fn translated(&self) -> &str {
@@ -271,7 +304,7 @@ impl Runtime {
     /// Parses a script and lets the engine compile it. Nothing of it runs.
     pub fn compile(&self, source: &str) -> Result<Arc<Script>, ScriptError> {
         let script = Arc::new(Script::parse(source)?);
-        self.with_vm(|vm| vm.load(&script).map(drop))?;
+        self.with_vm(|vm| vm.compile(&script).map(drop))?;
         Ok(script)
     }
 

@@ -19,10 +19,11 @@ pub(super) struct Parser<'a> {
     /// Where the last token that was taken ends.
     pub(super) end: usize,
     depth: u32,
-    blocks: u32,
+    /// Functions around the token.
+    functions_around: u32,
     edits: Vec<Edit>,
     names: BTreeSet<&'a str>,
-    functions: BTreeSet<String>,
+    globals: BTreeSet<String>,
 }
 
 /// What a script is made of, as far as its translation needs to know.
@@ -30,8 +31,8 @@ pub(super) struct Parsed<'a> {
     pub(super) edits: Vec<Edit>,
     pub(super) stray_escapes: Vec<usize>,
     pub(super) names: BTreeSet<&'a str>,
-    /// Names of global functions that the script defines at its top level.
-    pub(super) functions: BTreeSet<String>,
+    /// Names of globals that the script assigns outside of functions.
+    pub(super) globals: BTreeSet<String>,
 }
 
 impl<'a> Parser<'a> {
@@ -45,7 +46,7 @@ impl<'a> Parser<'a> {
             edits: parser.edits,
             stray_escapes: parser.lexer.stray_escapes,
             names: parser.names,
-            functions: parser.functions,
+            globals: parser.globals,
         })
     }
 
@@ -59,10 +60,10 @@ impl<'a> Parser<'a> {
             ahead: None,
             end: 0,
             depth: 0,
-            blocks: 0,
+            functions_around: 0,
             edits: Vec::new(),
             names: BTreeSet::new(),
-            functions: BTreeSet::new(),
+            globals: BTreeSet::new(),
         })
     }
 
@@ -177,7 +178,6 @@ impl<'a> Parser<'a> {
 
     fn block(&mut self) -> Result<(), ScriptError> {
         self.nested(|parser| {
-            parser.blocks += 1;
             loop {
                 match parser.token.kind {
                     Kind::End | Kind::Keyword("end" | "else" | "elseif" | "until") => break,
@@ -188,7 +188,6 @@ impl<'a> Parser<'a> {
                     _ => parser.statement()?,
                 }
             }
-            parser.blocks -= 1;
             Ok(())
         })
     }
@@ -287,8 +286,8 @@ impl<'a> Parser<'a> {
     fn function_statement(&mut self) -> Result<(), ScriptError> {
         self.take()?;
         let name = self.name()?;
-        if self.is_symbol("(") && self.blocks == 1 {
-            self.functions.insert(self.text_of(name).to_owned());
+        if self.is_symbol("(") && self.functions_around == 0 {
+            self.globals.insert(self.text_of(name).to_owned());
         }
         while self.take_if_symbol(".")? {
             self.name()?;
@@ -333,7 +332,9 @@ impl<'a> Parser<'a> {
         }
         let body = self.symbol(")")?.end;
         let had_arg = self.names.remove("arg");
+        self.functions_around += 1;
         self.block_until("end")?;
+        self.functions_around -= 1;
         if is_variadic && self.names.contains("arg") {
             // The closing rank puts this behind the parameters, whatever begins there.
             self.insert(body, Rank::Closing, " local arg={n=select('#',...),...} ");
@@ -362,6 +363,7 @@ impl<'a> Parser<'a> {
         if !is_target(first.shape) {
             return Err(self.unexpected("a call"));
         }
+        self.note_global(first);
         let mut is_single = true;
         while self.take_if_symbol(",")? {
             is_single = false;
@@ -369,19 +371,32 @@ impl<'a> Parser<'a> {
             if !is_target(target.shape) {
                 return Err(self.unexpected("a variable"));
             }
+            self.note_global(target);
         }
         let equals = self.symbol("=")?;
-        let defines_function = self.is_keyword("function");
         self.expressions()?;
         if !is_single {
             return Ok(());
         }
-        if defines_function && self.blocks == 1 && first.shape == Shape::Name {
-            self.functions
-                .insert(self.source[first.start..first.end].to_owned());
-        }
         self.track_assignment(first, equals);
         Ok(())
+    }
+
+    /// Notes the global that is assigned, as a name or a field of `_G`.
+    fn note_global(&mut self, target: Expression) {
+        if self.functions_around > 0 {
+            return;
+        }
+        let global = match target.shape {
+            Shape::Name => &self.source[target.start..target.end],
+            Shape::Field { dot, name }
+                if self.source[target.start..dot.start].trim_end() == "_G" =>
+            {
+                self.text_of(name)
+            }
+            _ => return,
+        };
+        self.globals.insert(global.to_owned());
     }
 
     /// `t.k = v` becomes `set(t,"k",v)`.

@@ -5,6 +5,8 @@ use std::ops::Range;
 /// Nesting of the matcher; each step into a group or a repetition is one.
 const MAX_DEPTH: u32 = 200;
 const MAX_CAPTURES: usize = 32;
+/// A search asks whether it is stopped every so many steps.
+pub(super) const STEPS_OF_LOOK: u32 = 4096;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl Matcher<'_> {
 
     fn step(&mut self) -> Answer<()> {
         self.steps = self.steps.wrapping_add(1);
-        if self.steps.is_multiple_of(4096) && (self.is_stopped)() {
+        if self.steps.is_multiple_of(STEPS_OF_LOOK) && (self.is_stopped)() {
             Err(PatternError::Stopped)
         } else {
             Ok(())
@@ -236,7 +238,9 @@ impl Matcher<'_> {
             return Ok(None);
         }
         let mut level = 1;
-        for (offset, byte) in self.text[from + 1..].iter().enumerate() {
+        let text = self.text;
+        for (offset, byte) in text[from + 1..].iter().enumerate() {
+            self.step()?;
             if *byte == close {
                 level -= 1;
                 if level == 0 {

@@ -21,8 +21,16 @@ local walked_table, walked_keys, walked_at
 -- The engine prints integers of this size as the dialect does, and anything else differently.
 local PLAIN = 1e14
 
+-- Copying a longer text than this counts as work.
+local LONG = 4096
+
 local function text(value)
-  if type(value) ~= "number" then return value end
+  local kind = type(value)
+  if kind == "string" then
+    if #value > LONG then host.charge(#value) end
+    return value
+  end
+  if kind ~= "number" then return value end
   if value == 0 then return 0 end
   if value % 1 == 0 and value < PLAIN and value > -PLAIN then return value end
   return host.number_text(value)
@@ -315,7 +323,7 @@ local table_library = {
       end
       if copy then copy[at] = value end
     end
-    return raw_concat(copy or list, text(separator), first, last)
+    return text(raw_concat(copy or list, text(separator), first, last))
   end,
 }
 

@@ -1,9 +1,12 @@
 //! What a run may use, shared between the engine's hook, the libraries and the caller.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mlua::Lua;
+
+use super::library;
 use crate::layer::{Clock, Options};
 use crate::rfc3339::UnixSeconds;
 
@@ -29,7 +32,11 @@ impl Default for Limits {
 }
 
 /// The engine asks the hook every so many steps.
-pub(super) const HOOK_INTERVAL: u32 = 10_000;
+pub(super) const HOOK_INTERVAL: u32 = 1_000;
+/// What the host does for a script counts as steps too: so many for a call ...
+const STEPS_OF_CALL: u32 = 10;
+/// ... and one for so many bytes of its arguments.
+const BYTES_OF_STEP: usize = 16;
 /// Printed lines that are kept of one call.
 const MAX_PRINTED: usize = 64 << 10;
 /// The seed of `math.random`; the same in every run, so that the same input gives the same result.
@@ -42,9 +49,25 @@ pub(super) enum Stop {
     Instructions,
 }
 
+/// The run has to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stopped;
+
+impl From<Stopped> for mlua::Error {
+    fn from(_: Stopped) -> Self {
+        Self::RuntimeError("stopped".to_owned())
+    }
+}
+
 struct Shared {
     stop: AtomicU8,
     instructions_left: AtomicI64,
+    /// Steps of the host since somebody last looked at the clock.
+    unseen: AtomicU32,
+    /// From this much memory on, the hook remembers where the script is: nobody can ask once there is none left.
+    watched_from: AtomicUsize,
+    /// The line that was remembered; 0 when there is none.
+    last_line: AtomicU32,
     random: AtomicU64,
     run: Mutex<Run>,
 }
@@ -73,6 +96,9 @@ impl RunState {
         Self(Arc::new(Shared {
             stop: AtomicU8::new(0),
             instructions_left: AtomicI64::new(0),
+            unseen: AtomicU32::new(0),
+            watched_from: AtomicUsize::new(usize::MAX),
+            last_line: AtomicU32::new(0),
             random: AtomicU64::new(RANDOM_SEED),
             run: Mutex::new(run),
         }))
@@ -82,8 +108,19 @@ impl RunState {
         self.0.run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn begin(&self, limits: &Limits, clock: &Arc<dyn Clock>, options: Options) {
+    /// Begins a run. `used` is the memory that is in use already.
+    pub(super) fn begin(
+        &self,
+        limits: &Limits,
+        clock: &Arc<dyn Clock>,
+        options: Options,
+        used: usize,
+    ) {
         self.0.stop.store(0, Ordering::Relaxed);
+        self.0.unseen.store(0, Ordering::Relaxed);
+        self.0.last_line.store(0, Ordering::Relaxed);
+        let watched_from = used.saturating_add(limits.memory / 4);
+        self.0.watched_from.store(watched_from, Ordering::Relaxed);
         self.0.instructions_left.store(
             i64::try_from(limits.instructions).unwrap_or(i64::MAX),
             Ordering::Relaxed,
@@ -106,6 +143,50 @@ impl RunState {
 
     /// Counts steps of the engine, and says whether the run has to stop.
     pub(super) fn spend(&self, instructions: u32) -> bool {
+        self.count(instructions);
+        self.is_over()
+    }
+
+    /// Counts what the host does for a call with so many bytes of arguments, before it does it. Looks at the clock as often as
+    /// the hook does.
+    pub(super) fn charge(&self, bytes: usize) -> Result<(), Stopped> {
+        let steps = u32::try_from(bytes / BYTES_OF_STEP)
+            .unwrap_or(u32::MAX)
+            .saturating_add(STEPS_OF_CALL);
+        self.count(steps);
+        let unseen = self.0.unseen.load(Ordering::Relaxed).saturating_add(steps);
+        let is_due = unseen >= HOOK_INTERVAL;
+        let unseen = if is_due { 0 } else { unseen };
+        self.0.unseen.store(unseen, Ordering::Relaxed);
+        let is_over = if is_due {
+            self.is_over()
+        } else {
+            self.stop().is_some()
+        };
+        if is_over { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// Remembers the line that a script is at which may be about to run out of memory.
+    pub(super) fn watch(&self, lua: &Lua, more: usize) {
+        let reached = lua.used_memory().saturating_add(more);
+        if reached >= self.0.watched_from.load(Ordering::Relaxed)
+            && let Some(line) = library::script_line(lua)
+        {
+            self.remember(line);
+        }
+    }
+
+    /// Remembers the line that the script is at.
+    pub(super) fn remember(&self, line: usize) {
+        let line = u32::try_from(line).unwrap_or_default();
+        self.0.last_line.store(line, Ordering::Relaxed);
+    }
+
+    pub(super) fn last_line(&self) -> Option<u32> {
+        Some(self.0.last_line.load(Ordering::Relaxed)).filter(|line| *line > 0)
+    }
+
+    fn count(&self, instructions: u32) {
         let left = self
             .0
             .instructions_left
@@ -113,7 +194,6 @@ impl RunState {
         if left <= i64::from(instructions) {
             self.set_stop(Stop::Instructions);
         }
-        self.is_over()
     }
 
     /// Whether the run has to stop.

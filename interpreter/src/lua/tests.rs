@@ -39,6 +39,7 @@ fn ask_with(
         options,
         clock: &clock,
         print: None,
+        customization: "",
     };
     runtime
         .ask(&script, question, &context)

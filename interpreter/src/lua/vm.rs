@@ -11,9 +11,13 @@ use super::state::{HOOK_INTERVAL, Limits, RunState, Stop};
 use super::{Script, ScriptError, library};
 use crate::layer::{Clock, Options};
 
-/// Compiled scripts that one state keeps.
-const MAX_LOADED: usize = 64;
-/// A state that has grown beyond this is not used again.
+/// Bytes of compiled scripts, as text, that one state keeps.
+const MAX_LOADED: usize = 4 << 20;
+/// What a compiled script takes beside what grows with its text.
+const LOADED_OVERHEAD: usize = 1 << 10;
+/// A compiled script takes up to so many times its text.
+const LOADED_FACTOR: usize = 8;
+/// A state that has grown beyond this, compiled scripts aside, is not used again.
 const MAX_IDLE_MEMORY: usize = 8 << 20;
 
 /// A state of the engine.
@@ -24,13 +28,15 @@ pub(super) struct Vm {
     run: Function,
     forget: Function,
     loaded: HashMap<usize, Loaded>,
+    /// What the loaded scripts count, by [`cost`].
+    loaded_cost: usize,
     /// Counts calls, to tell which loaded script has not been used for longest.
     calls: u64,
 }
 
 struct Loaded {
     /// Keeps the address, which is the key, from being given to another script.
-    _script: Arc<Script>,
+    script: Arc<Script>,
     main: Function,
     last_call: u64,
 }
@@ -50,6 +56,7 @@ impl Vm {
         let own = state.clone();
         let triggers = HookTriggers::new().every_nth_instruction(HOOK_INTERVAL);
         lua.set_hook(triggers, move |lua, _| {
+            own.watch(lua, 0);
             if own.spend(HOOK_INTERVAL) {
                 Err(mlua::Error::RuntimeError(match library::script_line(lua) {
                     Some(line) => format!("script:{line}: stopped"),
@@ -66,6 +73,7 @@ impl Vm {
             run,
             forget,
             loaded: HashMap::new(),
+            loaded_cost: 0,
             calls: 0,
         })
     }
@@ -78,29 +86,40 @@ impl Vm {
             loaded.last_call = self.calls;
             return Ok(loaded.main.clone());
         }
-        let chunk = self
-            .lua
-            .load(script.translated())
-            .set_name("=script")
-            .set_mode(ChunkMode::Text);
-        let main = chunk
-            .into_function()
-            .map_err(|error| ScriptError::from_engine(&error))?;
-        if self.loaded.len() >= MAX_LOADED {
-            let oldest = self
-                .loaded
-                .iter()
-                .min_by_key(|(_, loaded)| loaded.last_call)
-                .map(|(key, _)| *key);
-            oldest.and_then(|key| self.loaded.remove(&key));
+        let main = self.compile(script)?;
+        while self.loaded_cost + cost(script) > MAX_LOADED
+            && let Some(oldest) = self.longest_unused()
+            && let Some(unloaded) = self.loaded.remove(&oldest)
+        {
+            self.loaded_cost -= cost(&unloaded.script);
         }
+        self.loaded_cost += cost(script);
         let loaded = Loaded {
-            _script: Arc::clone(script),
+            script: Arc::clone(script),
             main: main.clone(),
             last_call: self.calls,
         };
         self.loaded.insert(key, loaded);
         Ok(main)
+    }
+
+    /// Lets the engine compile a script, and keeps nothing of it.
+    pub(super) fn compile(&self, script: &Script) -> Result<Function, ScriptError> {
+        let chunk = self
+            .lua
+            .load(script.translated())
+            .set_name("=script")
+            .set_mode(ChunkMode::Text);
+        chunk
+            .into_function()
+            .map_err(|error| ScriptError::from_engine(&error))
+    }
+
+    fn longest_unused(&self) -> Option<usize> {
+        let scripts = self.loaded.iter();
+        scripts
+            .min_by_key(|(_, loaded)| loaded.last_call)
+            .map(|(key, _)| *key)
     }
 
     /// Runs a script and calls a function that it defines. `call` gets a closure to make the call with.
@@ -113,7 +132,8 @@ impl Vm {
         clock: &Arc<dyn Clock>,
         options: Options,
     ) -> (Result<MultiValue, ScriptError>, Vec<String>) {
-        self.state.begin(limits, clock, options);
+        self.state
+            .begin(limits, clock, options, self.lua.used_memory());
         let result = self.load(script).and_then(|main| {
             let mut all = arguments;
             let name = self
@@ -142,6 +162,10 @@ impl Vm {
 
     fn explain(&self, error: &mlua::Error, limits: &Limits) -> ScriptError {
         let mut explained = ScriptError::from_engine(error);
+        if self.state.stop().is_some() {
+            // The second error of a run that has to stop can come from outside of the script.
+            explained.line = explained.line.or(self.state.last_line());
+        }
         match self.state.stop() {
             Some(Stop::Deadline) => {
                 explained.message = format!("took longer than {} ms", limits.deadline.as_millis());
@@ -151,6 +175,7 @@ impl Vm {
             }
             None if super::is_out_of_memory(error) => {
                 explained.message = format!("used more than {} MiB of memory", limits.memory >> 20);
+                explained.line = explained.line.or(self.state.last_line());
             }
             None => {}
         }
@@ -159,6 +184,16 @@ impl Vm {
 
     /// Whether the state may be used for another call.
     pub(super) fn is_reusable(&self) -> bool {
-        self.state.stop().is_none() && self.lua.used_memory() <= MAX_IDLE_MEMORY
+        let may_use = MAX_IDLE_MEMORY + LOADED_FACTOR * self.loaded_cost;
+        self.state.stop().is_none() && self.lua.used_memory() <= may_use
     }
+
+    #[cfg(test)]
+    pub(super) fn loaded_scripts(&self) -> usize {
+        self.loaded.len()
+    }
+}
+
+fn cost(script: &Script) -> usize {
+    script.translated().len() + LOADED_OVERHEAD
 }

@@ -18,6 +18,26 @@ use crate::schema::{self, TypeName};
 
 pub(crate) use pod_references::PodReferences;
 
+/// The kinds with native rules, as API version and kind.
+pub const NATIVE_KINDS: [(&str, &str); 16] = [
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("batch/v1", "CronJob"),
+    ("batch/v1", "Job"),
+    ("multicluster.x-k8s.io/v1alpha1", "ServiceImport"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("v1", "PersistentVolume"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Pod"),
+    ("v1", "Secret"),
+    ("v1", "Service"),
+    ("v1", "ServiceAccount"),
+];
+
 /// A kind with native rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

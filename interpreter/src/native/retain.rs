@@ -150,6 +150,11 @@ fn retain_service(desired: &mut Value, observed: &Value, options: Options) -> Re
 
 /// A port that leaves its node port open keeps the one that the member has allocated for it.
 fn retain_node_ports(desired: &mut Value, observed: &Value) -> Result<(), Cause> {
+    let kind = desired.pointer("/spec/type").and_then(Value::as_str);
+    if !matches!(kind, Some("NodePort" | "LoadBalancer")) {
+        // The API server refuses a node port of any other type.
+        return Ok(());
+    }
     let observed = strict_list(observed, &["spec", "ports"])?.unwrap_or_default();
     let same = |left: &Value, right: &Value| {
         let protocol = |port: &Value| {

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::layer::{Answer, LayerName, Options, Question, StoppedClock, Target};
 use crate::{Interpreter, Operation};
 
+use super::{Kind, NATIVE_KINDS};
+
 mod aggregate;
 mod reflect;
 mod retain;
@@ -551,4 +553,16 @@ fn service_imports_are_checked_against_their_type() {
             .ends_with("decode spec.ports[0].port: expected an integer, found a string"),
         "{error}"
     );
+}
+
+#[test]
+fn every_kind_is_known_by_its_version() {
+    for (position, (api_version, kind)) in NATIVE_KINDS.into_iter().enumerate() {
+        let target = Target::new(api_version, kind);
+        assert!(Kind::of(target).is_some(), "{api_version} {kind}");
+        assert!(
+            !NATIVE_KINDS[..position].contains(&(api_version, kind)),
+            "{kind}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Where a webhook is reached.
 
+use http::{Uri, uri::Scheme};
 use k8s_openapi::api::admissionregistration::v1::ServiceReference;
 use serde_json::Value;
 
@@ -35,22 +36,32 @@ pub enum AddressError {
 /// The address in a URL.
 pub fn address_of_url(url: &str) -> Result<Address, AddressError> {
     let unusable = || AddressError::Url(url.to_owned());
-    let rest = url.strip_prefix("https://").ok_or_else(unusable)?;
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let (host, port) = match authority.rsplit_once(':') {
-        // The colons inside of brackets belong to the address.
-        Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| unusable())?),
-        _ => (authority, DEFAULT_PORT),
-    };
-    if host.is_empty() || host.contains('@') || path.contains(['?', '#']) {
+    let uri: Uri = url.parse().map_err(|_| unusable())?;
+    let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
         return Err(unusable());
-    }
+    };
+    let is_plain = uri.scheme() == Some(&Scheme::HTTPS)
+        && !host.is_empty()
+        && uri.query().is_none()
+        // The parser drops fragments.
+        && !url.contains('#');
+    let port = match authority.as_str().strip_prefix(host) {
+        Some("") => Some(DEFAULT_PORT),
+        // Neither is there a user in front of the host, nor anything but a port behind it.
+        Some(rest) => rest.strip_prefix(':').and_then(|port| port.parse().ok()),
+        None => None,
+    };
+    let port = port.filter(|port| is_plain && *port > 0);
+    let path = match uri.path() {
+        "/" if !url.ends_with('/') => "",
+        path => path,
+    };
     Ok(Address {
         host: host
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned(),
-        port,
+        port: port.ok_or_else(unusable)?,
         server_name: host.to_owned(),
         path: path.to_owned(),
     })
@@ -130,8 +141,15 @@ mod tests {
         check_url("https://example.com:8443", Some(("example.com", 8443, "")));
         check_url("https://[::1]:8443/x", Some(("::1", 8443, "/x")));
         check_url("https://[::1]", Some(("::1", 443, "")));
+        check_url("HTTPS://example.com/", Some(("example.com", 443, "/")));
         for url in [
             "http://example.com",
+            "https://a:0",
+            "https://a:65536",
+            "https://a:443x",
+            "https://a b",
+            "https://a/\u{7f}",
+            "//a",
             "https://",
             "https://user@example.com",
             "https://a/b?c",

@@ -147,7 +147,10 @@ async fn record(kept: Kept, kind: String, key: Key) -> Response {
         return told(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     };
     let missing = format!("there is no {kind} {key} among the objects that may be propagated");
-    match tokio::task::spawn_blocking(move || records::account(&world, &kind, &key)).await {
+    // Most of it is computing, in between it may wait for a rule.
+    let handle = tokio::runtime::Handle::current();
+    let account = move || handle.block_on(records::account(&world, &kind, &key));
+    match tokio::task::spawn_blocking(account).await {
         Ok(Found::Account(account)) => Json(account).into_response(),
         Ok(Found::Nothing) => told(StatusCode::NOT_FOUND, &missing),
         Ok(Found::Several(kinds)) => told(

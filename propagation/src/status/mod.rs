@@ -217,8 +217,21 @@ fn interpretation(
 }
 
 /// The template's new `status`, if aggregation changed it. `aggregated` is the hook's answer, of which nothing else counts.
-pub fn template_status<'v>(template: &Value, aggregated: &'v Value) -> Option<&'v Value> {
-    let status = aggregated.get("status")?;
+///
+/// Null means that the template is to have none: that follows from items alone. Without any, nothing is known.
+pub fn template_status<'v>(
+    template: &Value,
+    aggregated: &'v Value,
+    items: &[AggregatedStatusItem],
+) -> Option<&'v Value> {
+    static NONE: Value = Value::Null;
+    let is_nothing = |status: &Value| {
+        status.is_null() || status.as_object().is_some_and(serde_json::Map::is_empty)
+    };
+    let present = template.get("status").filter(|it| !is_nothing(it));
+    let Some(status) = aggregated.get("status").filter(|status| !status.is_null()) else {
+        return (present.is_some() && !items.is_empty()).then_some(&NONE);
+    };
     (template.get("status") != Some(status)).then_some(status)
 }
 

@@ -136,14 +136,68 @@ fn renamed_manifests_are_found() {
 
 #[test]
 fn template_status_is_written_on_change() {
-    let template = json!({"status": {"replicas": 1}});
-    assert_eq!(template_status(&template, &json!({"spec": {}})), None);
-    assert_eq!(
-        template_status(&template, &json!({"status": {"replicas": 1}})),
-        None
-    );
-    assert_eq!(
-        template_status(&template, &json!({"status": {"replicas": 2}})),
-        Some(&json!({"replicas": 2}))
-    );
+    let items = [AggregatedStatusItem {
+        cluster_name: "m1".to_owned(),
+        ..AggregatedStatusItem::default()
+    }];
+    for (name, template, aggregated, items, expected) in [
+        (
+            "the same",
+            json!({"replicas": 1}),
+            json!({"replicas": 1}),
+            &items[..],
+            None,
+        ),
+        (
+            "another",
+            json!({"replicas": 1}),
+            json!({"replicas": 2}),
+            &items,
+            Some(json!({"replicas": 2})),
+        ),
+        (
+            "a first one",
+            json!(null),
+            json!({"replicas": 2}),
+            &items,
+            Some(json!({"replicas": 2})),
+        ),
+        (
+            "an empty one",
+            json!({"replicas": 1}),
+            json!({}),
+            &items,
+            Some(json!({})),
+        ),
+        (
+            "none, as items say",
+            json!({"replicas": 1}),
+            json!(null),
+            &items,
+            Some(json!(null)),
+        ),
+        (
+            "none, as nothing says",
+            json!({"replicas": 1}),
+            json!(null),
+            &[],
+            None,
+        ),
+        ("none, as before", json!(null), json!(null), &items, None),
+        (
+            "none, as good as before",
+            json!({}),
+            json!(null),
+            &items,
+            None,
+        ),
+    ] {
+        let object = |status: &Value| match status {
+            Value::Null => json!({"spec": {}}),
+            status => json!({"status": status}),
+        };
+        let (template, aggregated) = (object(&template), object(&aggregated));
+        let status = template_status(&template, &aggregated, items);
+        assert_eq!(status, expected.as_ref(), "{name}");
+    }
 }

@@ -12,7 +12,7 @@ pub mod packing;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -151,9 +151,19 @@ impl<K: ResourceExt> Builder<K> {
             packer: self.codec.map(Packer::new),
             subscribers: RwLock::default(),
             synced: watch::Sender::new(false),
+            malformed: watch::Sender::new(BTreeMap::new()),
             created: Instant::now(),
         })
     }
+}
+
+/// An object that the API server has and whose present version does not decode. The last version that did stays in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    pub key: Key,
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    pub error: String,
 }
 
 /// See the module documentation.
@@ -162,6 +172,8 @@ pub struct Store<K> {
     packer: Option<Packer<K>>,
     subscribers: RwLock<Vec<Subscriber<K>>>,
     synced: watch::Sender<bool>,
+    /// Objects whose present version does not decode.
+    malformed: watch::Sender<BTreeMap<Key, Malformed>>,
     created: Instant,
 }
 
@@ -289,6 +301,32 @@ impl<K: ResourceExt + 'static> Store<K> {
     /// How many objects the index files under `value`.
     pub fn count_by_index(&self, index: IndexId, value: &str) -> usize {
         self.inner.read().indexes[index.0].keys(value).count()
+    }
+
+    /// The objects whose present version does not decode, and news of them.
+    pub fn malformed(&self) -> watch::Receiver<BTreeMap<Key, Malformed>> {
+        self.malformed.subscribe()
+    }
+
+    /// Remembers that an object from the watch does not decode.
+    pub(crate) fn note_malformed(&self, malformed: Malformed) {
+        let insert = |all: &mut BTreeMap<_, _>| {
+            all.insert(malformed.key.clone(), malformed);
+        };
+        self.malformed.send_modify(insert);
+    }
+
+    pub(crate) fn has_malformed(&self) -> bool {
+        !self.malformed.borrow().is_empty()
+    }
+
+    /// Forgets the objects that do not decode for which `is_gone` holds.
+    pub(crate) fn forget_malformed(&self, is_gone: impl Fn(&Key) -> bool) {
+        self.malformed.send_if_modified(|all| {
+            let before = all.len();
+            all.retain(|key, _| !is_gone(key));
+            all.len() < before
+        });
     }
 
     /// Whether the first list is in. Absence proves nothing before that.

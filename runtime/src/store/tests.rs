@@ -280,3 +280,29 @@ fn large_objects_are_packed_at_once_and_samples_later() {
     assert!(open < before && open <= OPEN, "{open} of {before}");
     assert!(store.get(&key("app-0")).is_some());
 }
+
+#[test]
+fn what_does_not_decode_is_remembered_until_it_does_or_is_gone() {
+    let (store, _) = recorded();
+    let malformed = |name: &str, version: &str| Malformed {
+        key: key(name),
+        uid: Some(format!("uid-{name}")),
+        resource_version: Some(version.to_owned()),
+        error: "missing field".to_owned(),
+    };
+    let news = store.malformed();
+    store.note_malformed(malformed("a", "1"));
+    store.note_malformed(malformed("a", "2"));
+    store.note_malformed(malformed("b", "3"));
+    assert!(news.has_changed().unwrap());
+    let versions = || {
+        let all = news.borrow();
+        let version = |it: &Malformed| it.resource_version.clone().unwrap_or_default();
+        all.values().map(version).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(), ["2", "3"]);
+    store.forget_malformed(|it| *it == key("a"));
+    assert_eq!(versions(), ["3"]);
+    store.forget_malformed(|it| *it == key("a"));
+    assert_eq!(versions(), ["3"]);
+}

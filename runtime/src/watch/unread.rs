@@ -25,7 +25,7 @@ use serde_json::{Map, Value, value::RawValue};
 /// See the module documentation.
 #[derive(Clone)]
 pub(super) struct Unread {
-    /// Name, namespace and resourceVersion.
+    /// Name, namespace, resourceVersion and uid.
     metadata: ObjectMeta,
     text: Box<RawValue>,
 }
@@ -53,6 +53,7 @@ impl<'de> Deserialize<'de> for Unread {
             name: Option<String>,
             namespace: Option<String>,
             resource_version: Option<String>,
+            uid: Option<String>,
         }
         #[derive(Deserialize)]
         struct Head {
@@ -66,6 +67,7 @@ impl<'de> Deserialize<'de> for Unread {
                 name: head.metadata.name,
                 namespace: head.metadata.namespace,
                 resource_version: head.metadata.resource_version,
+                uid: head.metadata.uid,
                 ..ObjectMeta::default()
             },
             text,

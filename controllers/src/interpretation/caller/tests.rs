@@ -228,3 +228,42 @@ async fn webhooks_that_hang_are_given_up_and_those_that_are_busy_asked_again() {
     );
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
+
+#[tokio::test]
+async fn webhooks_that_stay_busy_are_not_hammered() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let busy = Server::start(&["127.0.0.1"], move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async {
+            let mut response = Response::text("come back");
+            response.status = 429;
+            let again = ("retry-after".to_owned(), "0".to_owned());
+            response.headers.push(again);
+            response
+        }
+    })
+    .await
+    .unwrap();
+    let begun = Instant::now();
+    let reply = caller().call(&call(&url(&busy, ""), Some(30))).await;
+    assert!(
+        matches!(reply, Reply::Http { status: 429, .. }),
+        "{reply:?}"
+    );
+    assert_eq!(calls.load(Ordering::Relaxed), MAX_ATTEMPTS);
+    assert!(begun.elapsed() >= MIN_PAUSE * 9);
+}
+
+#[tokio::test]
+async fn waiting_for_a_turn_counts() {
+    let server = Server::start(&["127.0.0.1"], healthy).await.unwrap();
+    let (caller, call) = (caller(), call(&url(&server, ""), Some(1)));
+    let config = &call.webhook.client;
+    let address = address_of_url(config.url.as_deref().unwrap()).unwrap();
+    let taken = caller.server(config, &address, false).unwrap().turns;
+    let all = u32::try_from(MAX_IN_FLIGHT).unwrap();
+    let _all = taken.acquire_many(all).await.unwrap();
+    let reply = caller.call(&call).await;
+    assert_eq!(reply, Reply::Failed("no answer within 1 s".to_owned()));
+}

@@ -1,5 +1,7 @@
 //! Each script is stopped within its limit with a clear error, and leaves nothing behind.
 
+use std::time::Instant;
+
 use super::*;
 
 /// A clock on which every look takes a millisecond.
@@ -92,6 +94,93 @@ fn endless_searches() {
     ));
 }
 
+/// The clock of the machine.
+#[derive(Debug)]
+struct RealClock(Instant);
+
+impl Clock for RealClock {
+    fn unix_seconds(&self) -> i64 {
+        NOW
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What the host and the engine do between two steps of the script counts.
+#[test]
+fn the_deadline_holds_for_what_the_host_does() {
+    let long =
+        |doublings: u32| format!("local s = 'abcdefg ' for i = 1, {doublings} do s = s .. s end ");
+    let pod = "local c = {} for i = 1, 2000 do c[i] = {name = 'c' .. i, resources = {requests = {cpu = '1'}}} end \
+               local t = {spec = {containers = c}} ";
+    for body in [
+        format!("{pod} while true do require('kube').accuratePodRequirements(t) end"),
+        format!("{pod} while true do require('kube').getPodDependencies(t, 'demo') end"),
+        format!(
+            "{} while true do pcall(require('kube').resourceAdd, s) end",
+            long(16)
+        ),
+        format!("{} while true do local u = s:upper() end", long(16)),
+        format!("{} while true do local u = s:lower() end", long(16)),
+        format!("{} while true do local u = s .. s end", long(20)),
+        format!(
+            "{} while true do local u = table.concat({{s, s}}) end",
+            long(20)
+        ),
+        format!(
+            "{} while true do string.find(s, 'fghi', 1, true) end",
+            long(16)
+        ),
+        format!("{} while true do string.find(s, 'zzzz') end", long(16)),
+        format!(
+            "{} local p = s .. 'x' while true do string.find(s .. s, p, 1, true) end",
+            long(15)
+        ),
+        format!("{} while true do string.match(s, '^.*z') end", long(16)),
+        format!("{} while true do string.match(s, '^%ba(') end", long(16)),
+        format!(
+            "{} while true do local u = string.format('%s%s%s%s', s, s, s, s) end",
+            long(16)
+        ),
+        format!("{} while true do local u = tonumber(s) end", long(16)),
+    ] {
+        let runtime = Runtime::new(Limits {
+            deadline: Duration::from_millis(300),
+            ..Limits::default()
+        });
+        let mut took = Vec::new();
+        // A busy machine can take time away from any one run.
+        while took.len() < 5 && took.iter().all(|took| *took > Duration::from_millis(800)) {
+            let begun = Instant::now();
+            let stopped = run(&runtime, Arc::new(RealClock(begun)), &body);
+            took.push(begun.elapsed());
+            let problem = stopped.expect_err(&body);
+            assert!(
+                problem.starts_with("line 1: ")
+                    && (problem.ends_with("took longer than 300 ms")
+                        || problem.contains("ran more than")),
+                "{body}: {problem}"
+            );
+        }
+        let best = took.iter().min();
+        assert!(best < Some(&Duration::from_millis(800)), "{body}: {took:?}");
+    }
+}
+
+#[test]
+fn searches_for_plain_text_take_linear_time() {
+    let runtime = Runtime::new(Limits::default());
+    let begun = Instant::now();
+    let body = "local s = 'aaaaaaaa' for i = 1, 15 do s = s .. s end \
+                return string.find(s .. s, s .. 'b' .. s, 1, true)";
+    let found = run(&runtime, Arc::new(RealClock(begun)), body);
+    assert_eq!(found.as_deref(), Ok("nil"));
+    // Comparing at every place would take minutes.
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
 #[test]
 fn memory() {
     let runtime = Runtime::new(Limits {
@@ -108,7 +197,7 @@ fn memory() {
         let printed = run(&runtime, Arc::new(StoppedClock(NOW)), body);
         assert_eq!(
             printed.as_ref().map_err(String::as_str),
-            Err("used more than 8 MiB of memory"),
+            Err("line 1: used more than 8 MiB of memory"),
             "{body}"
         );
     }
@@ -136,9 +225,14 @@ fn memory_is_given_back() {
 
 #[test]
 fn deep_recursion() {
-    check(
+    let recursion = run(
+        &Runtime::new(Limits::default()),
+        Arc::new(StoppedClock(NOW)),
         "local function f() return 1 + f() end return f()",
-        "used more than 64 MiB of memory",
+    );
+    assert_eq!(
+        recursion,
+        Err("line 1: used more than 64 MiB of memory".to_owned())
     );
     check(
         "local function f() return (pcall(f)) and f() end return 1 + f()",
@@ -294,4 +388,44 @@ fn scripts_run_in_many_threads() {
         }
     });
     assert!(runtime.idle.lock().unwrap().len() <= MAX_IDLE);
+}
+
+#[test]
+fn scripts_stay_loaded_whatever_is_checked() {
+    let runtime = Runtime::new(Limits::default());
+    let clock: Arc<dyn Clock> = Arc::new(StoppedClock(NOW));
+    let context = Context {
+        options: Options::default(),
+        clock: &clock,
+        print: None,
+        customization: "",
+    };
+    let object = json!({});
+    let scripts: Vec<_> = (0..200)
+        .map(|number| {
+            let source = format!("function InterpretHealth(o) return {number} > 0 end");
+            Arc::new(Script::parse(&source).unwrap())
+        })
+        .collect();
+    for script in &scripts {
+        let question = Question::Health { observed: &object };
+        runtime.ask(script, &question, &context).unwrap();
+    }
+    let loaded = || runtime.idle.lock().unwrap()[0].loaded_scripts();
+    assert_eq!(loaded(), 200);
+    runtime
+        .compile("function InterpretHealth(o) return true end")
+        .unwrap();
+    assert_eq!(loaded(), 200);
+    // What does not fit goes, the longest unused first.
+    let long = format!(
+        "--{}\nfunction InterpretHealth(o) return true end",
+        "x".repeat(3 << 20)
+    );
+    for _ in 0..2 {
+        let script = Arc::new(Script::parse(&long).unwrap());
+        let question = Question::Health { observed: &object };
+        runtime.ask(&script, &question, &context).unwrap();
+    }
+    assert_eq!(loaded(), 1);
 }

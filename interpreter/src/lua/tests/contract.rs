@@ -352,12 +352,13 @@ fn printed_lines_reach_the_caller() {
         .compile("print('hello', 1, nil) function InterpretHealth(o) print(2) return true end")
         .unwrap();
     let lines = std::cell::RefCell::new(Vec::new());
-    let print = |line: &str| lines.borrow_mut().push(line.to_owned());
+    let print = |printed: crate::layer::Printed| lines.borrow_mut().push(printed);
     let clock: Arc<dyn Clock> = Arc::new(StoppedClock(NOW));
     let context = Context {
         options: Options::default(),
         clock: &clock,
         print: Some(&print),
+        customization: "things",
     };
     runtime
         .ask(
@@ -368,5 +369,12 @@ fn printed_lines_reach_the_caller() {
             &context,
         )
         .unwrap();
-    assert_eq!(lines.into_inner(), ["hello\t1\tnil", "2"]);
+    let lines = lines.into_inner();
+    assert!(
+        lines
+            .iter()
+            .all(|printed| printed.customization == "things")
+    );
+    let lines: Vec<_> = lines.iter().map(|printed| printed.line.as_str()).collect();
+    assert_eq!(lines, ["hello\t1\tnil", "2"]);
 }

@@ -137,6 +137,24 @@ fn errors_have_a_line() {
 fn functions_of_the_script() {
     let source = "function A() end B = function() end local function C() end t.D = function() end\n\
         if x then function E() end end local F = function() end function t.G() end";
-    let found = translate(source).expect("valid").functions;
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["A", "B"]);
+    let found = translate(source).expect("valid").globals;
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["A", "B", "E"]);
+}
+
+#[test]
+fn globals_that_a_script_assigns() {
+    for (source, globals) in [
+        ("function F() end", &["F"][..]),
+        ("F = function() end", &["F"]),
+        ("F = other", &["F"]),
+        ("if x then F = f else function G() end end", &["F", "G"]),
+        ("do local function h() end F, G = h, h end", &["F", "G"]),
+        ("_G.F = f", &["F"]),
+        ("function a.F() end a.G = f a[1] = f", &[]),
+        ("local function F() G = 1 end", &[]),
+        ("local f = function() F = 1 end G = f", &["G"]),
+    ] {
+        let found = translate(source).unwrap().globals;
+        assert!(found.iter().eq(globals), "{source}: {found:?}");
+    }
 }

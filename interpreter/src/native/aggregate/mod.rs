@@ -254,17 +254,18 @@ fn with_phase(phase: &str) -> Map<String, Value> {
 
 /// `Lost` anywhere decides; otherwise the last phase that is not `Bound`.
 fn claim_phase(items: Items<'_>, compat: bool) -> &str {
-    let mut phase = if compat || items.collected().next().is_some() {
-        "Bound"
-    } else {
-        "Pending"
-    };
+    let mut phase = "Bound";
     for (_, status) in items.collected() {
         match text(status, &["phase"]).unwrap_or_default() {
             "Lost" => return "Lost",
             "Bound" => {}
             other => phase = other,
         }
+    }
+    // The reference skips claims that nothing is known of.
+    let is_known = items.len() > 0 && items.collected().count() == items.len();
+    if phase == "Bound" && !is_known && !compat {
+        return "Pending";
     }
     phase
 }

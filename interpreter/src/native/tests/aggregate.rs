@@ -238,6 +238,17 @@ fn volumes_and_claims() {
     );
     check(true, claim, json!({}), &[Value::Null], phase("Bound"));
     check(false, claim, json!({}), &[Value::Null], phase("Pending"));
+    let bound = json!({"phase": "Bound"});
+    let partly = [bound.clone(), Value::Null];
+    check(true, claim, json!({}), &partly, phase("Bound"));
+    check(false, claim, json!({}), &partly, phase("Pending"));
+    check(
+        false,
+        claim,
+        json!({}),
+        &[bound, json!({"phase": "Lost"}), Value::Null],
+        phase("Lost"),
+    );
 }
 
 #[test]

@@ -123,14 +123,29 @@ fn services() {
             json!({"spec": {"clusterIP": "10.0.0.1", "healthCheckNodePort": 30000, "ports": desired["spec"]["ports"]}}),
         ),
     );
+    for kind in ["NodePort", "LoadBalancer"] {
+        let mut desired = desired.clone();
+        desired["spec"]["type"] = json!(kind);
+        check(
+            false,
+            SERVICE,
+            desired,
+            observed.clone(),
+            Ok(
+                json!({"spec": {"type": kind, "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "healthCheckNodePort": 30000,
+                "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}, {"port": 53}]}}),
+            ),
+        );
+    }
+    // A Service that is none of these any more gives its node ports back.
     check(
         false,
         SERVICE,
-        desired,
+        desired.clone(),
         observed,
         Ok(
             json!({"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "healthCheckNodePort": 30000,
-            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30001}, {"port": 53}]}}),
+            "ports": desired["spec"]["ports"]}}),
         ),
     );
     check(

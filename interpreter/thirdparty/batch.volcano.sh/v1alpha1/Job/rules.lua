@@ -5,7 +5,8 @@ function GetComponents(object)
   for i, task in each(object.spec.tasks) do
     components[i] = {
       name = nonempty(task.name) or ("task-" .. (i - 1)),
-      replicas = number(task.minAvailable) or 1,
+      -- The reference counts what the task needs to begin, not its full size.
+      replicas = not compat and number(task.replicas) or number(task.minAvailable) or 1,
       replicaRequirements = kube.accuratePodRequirements(task.template),
     }
   end

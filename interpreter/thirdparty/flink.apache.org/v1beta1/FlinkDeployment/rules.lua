@@ -53,13 +53,35 @@ local function add_claim(requirements, pod)
   return requirements
 end
 
+-- What the pods of one manager are made from: the manager's own template over the common one, which the reference reads alone.
+local function pod_of(spec, manager)
+  local pod = at(spec, "podTemplate", "spec")
+  local own = at(spec, manager, "podTemplate", "spec")
+  if own == nil or compat then return pod end
+  return {
+    nodeSelector = own.nodeSelector or at(pod, "nodeSelector"),
+    tolerations = own.tolerations or at(pod, "tolerations"),
+    priorityClassName = own.priorityClassName or at(pod, "priorityClassName"),
+  }
+end
+
+-- One answer for both managers: what task managers, the many, say, and where they say nothing what the job manager says.
+local function pod_of_all(spec)
+  local task, job = pod_of(spec, "taskManager"), pod_of(spec, "jobManager")
+  return {
+    nodeSelector = at(task, "nodeSelector") or at(job, "nodeSelector"),
+    tolerations = at(task, "tolerations") or at(job, "tolerations"),
+    priorityClassName = at(task, "priorityClassName") or at(job, "priorityClassName"),
+  }
+end
+
 function GetReplicas(object)
   local spec = spec_of(object)
   local requirements = {
     resourceRequest = {cpu = largest_cpu(spec), memory = largest_memory(spec)},
     namespace = at(object, "metadata", "namespace"),
   }
-  return job_managers(spec) + task_managers(spec), add_claim(requirements, at(spec, "podTemplate", "spec"))
+  return job_managers(spec) + task_managers(spec), add_claim(requirements, pod_of_all(spec))
 end
 
 local function component(name, replicas, spec, manager)
@@ -70,16 +92,7 @@ local function component(name, replicas, spec, manager)
       memory = size ~= nil and kube.getResourceQuantity(size) or nil,
     },
   }
-  local pod = at(spec, "podTemplate", "spec")
-  local own = at(spec, manager, "podTemplate", "spec")
-  if own ~= nil and not compat then
-    pod = {
-      nodeSelector = own.nodeSelector or at(pod, "nodeSelector"),
-      tolerations = own.tolerations or at(pod, "tolerations"),
-      priorityClassName = own.priorityClassName or at(pod, "priorityClassName"),
-    }
-  end
-  return {name = name, replicas = replicas, replicaRequirements = add_claim(requirements, pod)}
+  return {name = name, replicas = replicas, replicaRequirements = add_claim(requirements, pod_of(spec, manager))}
 end
 
 function GetComponents(object)

@@ -4,11 +4,20 @@ local counters = {"failures", "upgradeFailures", "installFailures"}
 
 function Retain(desired, observed) return retain_suspension(desired, observed) end
 
+-- Versions from v2beta2 on tell in the reason of a condition what was done, not that it succeeded.
+local function is_later(object) return object.apiVersion ~= "helm.toolkit.fluxcd.io/v2beta1" end
+
 function ReflectStatus(observed)
-  return reflect_generations(observed, {
+  local fields = {
     "conditions", "observedGeneration", "lastAttemptedRevision", "lastAppliedRevision", "lastAttemptedValuesChecksum",
     "helmChart", "lastReleaseRevision", "failures", "upgradeFailures", "installFailures",
-  })
+  }
+  if is_later(observed) then
+    for _, field in ipairs({"history", "lastAttemptedConfigDigest", "lastAttemptedReleaseAction", "storageNamespace"}) do
+      fields[#fields + 1] = field
+    end
+  end
+  return reflect_generations(observed, fields)
 end
 
 function AggregateStatus(object, items)
@@ -16,11 +25,17 @@ function AggregateStatus(object, items)
   for _, field in ipairs({"lastAttemptedRevision", "lastAppliedRevision", "lastAttemptedValuesChecksum", "helmChart"}) do
     texts[field] = at(object, "status", field) or false
   end
+  if is_later(object) then
+    for _, field in ipairs({"lastAttemptedConfigDigest", "lastAttemptedReleaseAction", "storageNamespace"}) do
+      texts[field] = at(object, "status", field) or false
+    end
+  end
   aggregate_flux(object, items, texts)
   local status = object.status
   if items == nil then
     for _, field in ipairs(counters) do status[field] = 0 end
-    status.lastReleaseRevision = ""
+    -- A number by the schema, which later versions are held to.
+    status.lastReleaseRevision = not is_later(object) and "" or nil
     return object
   end
   for _, field in ipairs(counters) do
@@ -32,10 +47,14 @@ function AggregateStatus(object, items)
     end
   end
   status.lastReleaseRevision = last(items, "lastReleaseRevision", status.lastReleaseRevision)
+  if is_later(object) then status.history = last(items, "history") end
   return object
 end
 
-function InterpretHealth(observed) return is_ready(observed, {"ReconciliationSucceeded"}) end
+function InterpretHealth(observed)
+  if is_later(observed) then return is_true(at(observed, "status", "conditions"), "Ready") end
+  return is_ready(observed, {"ReconciliationSucceeded"})
+end
 
 function GetDependencies(object)
   local references = {}

@@ -25,8 +25,10 @@ local function quantity_sum(items, field)
   return total
 end
 
+function ReflectStatus(observed) return ray_reflect(observed) end
+
 function AggregateStatus(object, items)
-  if aggregate_one(object, items) then return object end
+  if ray_aggregate_one(object, items) then return object end
   object.status = object.status or {}
   local status = object.status
   status.conditions = ray_conditions(items)

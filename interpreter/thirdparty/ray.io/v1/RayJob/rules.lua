@@ -8,8 +8,10 @@ local deployment_ranks = {
 }
 local job_ranks = {PENDING = 1, RUNNING = 2, SUCCEEDED = 3, STOPPED = 4, FAILED = 5}
 
+function ReflectStatus(observed) return ray_reflect(observed) end
+
 function AggregateStatus(object, items)
-  if aggregate_one(object, items) then return object end
+  if ray_aggregate_one(object, items) then return object end
   object.status = object.status or {}
   local status = object.status
   local deployments, jobs = {}, {}

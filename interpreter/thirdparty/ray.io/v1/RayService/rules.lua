@@ -90,17 +90,20 @@ local function applications_of(items)
   return worst
 end
 
+function ReflectStatus(observed) return ray_reflect(observed) end
+
 function AggregateStatus(object, items)
-  if aggregate_one(object, items) then return object end
+  if ray_aggregate_one(object, items) then return object end
   object.status = object.status or {}
   local status = object.status
   status.conditions = ray_conditions(items)
   status.numServeEndpoints = sum(items, "numServeEndpoints")
   status.lastUpdateTime = latest(items, "lastUpdateTime")
-  status.observedGeneration = 0
+  if compat then status.observedGeneration = 0 end
   status.serviceStatus = "Running"
   for _, own in ipairs(statuses(items)) do
-    status.observedGeneration = math.max(status.observedGeneration, own.observedGeneration or 0)
+    -- The reference takes the members' generation for the template's.
+    if compat then status.observedGeneration = math.max(status.observedGeneration, own.observedGeneration or 0) end
     if own.serviceStatus == "" then status.serviceStatus = "" end
   end
   local applications = applications_of(items)
