@@ -25,6 +25,7 @@ use crds::{
     object::Key,
     work::{ClusterResourceBinding, ResourceBinding},
 };
+use propagation::render::Gates;
 use tokio::sync::Semaphore;
 
 #[derive(Clone)]
@@ -101,12 +102,13 @@ async fn neighbours_only(
 #[derive(Clone)]
 struct Kept {
     world: Arc<World>,
+    gates: Gates,
     /// One answer at a time: each costs about what rendering the object for all its clusters costs.
     turn: Arc<Semaphore>,
 }
 
 /// The pages about templates.
-pub(super) fn records(world: Arc<World>) -> Router {
+pub(super) fn records(world: Arc<World>, gates: Gates) -> Router {
     Router::new()
         .route(
             "/debug/records/{namespace}/{kind}/{name}",
@@ -115,6 +117,7 @@ pub(super) fn records(world: Arc<World>) -> Router {
         .route("/debug/records/{kind}/{name}", get(of_cluster_scoped))
         .with_state(Kept {
             world,
+            gates,
             turn: Arc::new(Semaphore::new(1)),
         })
 }
@@ -134,12 +137,12 @@ async fn of_cluster_scoped(
 }
 
 async fn record(kept: Kept, kind: String, key: Key) -> Response {
-    let Kept { world, turn } = kept;
+    let Kept { world, gates, turn } = kept;
     let Ok(_turn) = turn.acquire().await else {
         return told(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     };
     let missing = format!("there is no {kind} {key} among the objects that may be propagated");
-    match tokio::task::spawn_blocking(move || records::account(&world, &kind, &key)).await {
+    match tokio::task::spawn_blocking(move || records::account(&world, gates, &kind, &key)).await {
         Ok(Found::Account(account)) => Json(account).into_response(),
         Ok(Found::Nothing) => told(StatusCode::NOT_FOUND, &missing),
         Ok(Found::Several(kinds)) => told(
