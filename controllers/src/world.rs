@@ -62,12 +62,16 @@ pub struct World {
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
     /// Bindings of the kind `ResourceBinding` by the permanent ids of the policies in their claim labels.
     pub bindings_by_claim: IndexId,
+    /// Bindings of the kind `ResourceBinding` by their permanent id.
+    pub bindings_by_id: IndexId,
     /// Bindings of the kind `ResourceBinding` by the bindings that they are attached to, see [`dependents`].
     pub bindings_by_dependent: IndexId,
     /// Bindings of the kind `ResourceBinding` by the workload groups that they are in.
     pub bindings_by_group: IndexId,
     /// Bindings of the kind `ClusterResourceBinding` likewise by claim.
     pub cluster_bindings_by_claim: IndexId,
+    /// Bindings of the kind `ClusterResourceBinding` likewise by permanent id.
+    pub cluster_bindings_by_id: IndexId,
     /// Bindings of the kind `ClusterResourceBinding` likewise by the bindings that they are attached to.
     pub cluster_bindings_by_dependent: IndexId,
     pub works: Arc<Store<Work>>,
@@ -131,11 +135,13 @@ impl World {
         let mut bindings = Store::<ResourceBinding>::builder();
         bindings.packed(Codec::json());
         let bindings_by_claim = bindings.index(claim_ids);
+        let bindings_by_id = bindings.index(permanent_id);
         let bindings_by_dependent = bindings.index(dependents);
         let bindings_by_group = bindings.index(group_values);
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
         cluster_bindings.packed(Codec::json());
         let cluster_bindings_by_claim = cluster_bindings.index(claim_ids);
+        let cluster_bindings_by_id = cluster_bindings.index(permanent_id);
         let cluster_bindings_by_dependent = cluster_bindings.index(dependents);
         let templates = DynamicStores::new(
             control_plane.clone(),
@@ -162,9 +168,11 @@ impl World {
             bindings: bindings.build(),
             cluster_bindings: cluster_bindings.build(),
             bindings_by_claim,
+            bindings_by_id,
             bindings_by_dependent,
             bindings_by_group,
             cluster_bindings_by_claim,
+            cluster_bindings_by_id,
             cluster_bindings_by_dependent,
             works: works.build(),
             work_writes: OwnWrites::default(),
@@ -354,6 +362,14 @@ fn claim_ids(object: &impl ResourceExt) -> Vec<String> {
     .iter()
     .filter_map(|key| object.labels().get(*key).cloned())
     .collect()
+}
+
+fn permanent_id(binding: &impl Binding) -> Vec<String> {
+    binding
+        .permanent_id()
+        .map(ToOwned::to_owned)
+        .into_iter()
+        .collect()
 }
 
 /// What an attached binding names the bindings by that need it: their keys as text, and the labels that stand for them.

@@ -256,7 +256,7 @@ async fn a_work_deleted_by_hand_costs_the_member_nothing() {
 }
 
 #[tokio::test]
-async fn an_execution_space_deleted_by_hand_costs_the_member_nothing() {
+async fn the_work_of_a_namespace_deleted_by_hand_costs_the_member_nothing() {
     let scene = Scene::open("brake-namespace").await;
     let namespace = scene
         .until("member2", "namespaces", "brake-namespace", "there", |it| {
@@ -304,6 +304,7 @@ async fn an_execution_space_deleted_by_hand_costs_the_member_nothing() {
 
 #[tokio::test]
 async fn a_kind_that_vanishes_takes_no_objects_along() {
+    const TEMPLATE: &str = "apiVersion: brake.example.com/v1\nkind: Gadget\nmetadata: {name: g, namespace: {ns}}\nspec: {size: 1}\n";
     let scene = Scene::open("brake-kind").await;
     let definition = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -335,9 +336,7 @@ spec:
         "Gadget",
         &on("member1"),
     ));
-    scene.apply(
-        "apiVersion: brake.example.com/v1\nkind: Gadget\nmetadata: {name: g, namespace: {ns}}\nspec: {size: 1}\n",
-    );
+    scene.apply(TEMPLATE);
     let gadget = scene
         .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
             true
@@ -348,6 +347,53 @@ spec:
             condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
         })
         .await;
+    remove_kind(&scene).await;
+    let now = scene
+        .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
+            true
+        })
+        .await;
+    assert_eq!(now["metadata"]["uid"], gadget["metadata"]["uid"]);
+
+    // Kind and template made again, as the condition proposes, take the copy over.
+    scene.apply(definition);
+    scene
+        .until(
+            "control",
+            "customresourcedefinitions.apiextensions.k8s.io",
+            "gadgets.brake.example.com",
+            "established",
+            |it| condition(it, "Established").starts_with("True/"),
+        )
+        .await;
+    scene.apply(TEMPLATE);
+    scene
+        .until("control", BINDINGS, "g-gadget", "taken over", |it| {
+            it["metadata"]["deletionTimestamp"].is_null()
+                && condition(it, HELD).is_empty()
+                && condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
+        })
+        .await;
+    let now = scene
+        .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
+            true
+        })
+        .await;
+    assert_eq!(now["metadata"]["uid"], gadget["metadata"]["uid"]);
+
+    // Gone once more, and meant.
+    remove_kind(&scene).await;
+    let output = scene
+        .stage
+        .navarch(&["release-hold", "rb/g-gadget", "-n", "brake-kind"]);
+    assert!(output.status.success(), "{}", text(&output));
+    scene
+        .until_gone("member1", "gadgets.brake.example.com", "g")
+        .await;
+}
+
+/// Takes the kind of the story above away, and with it the templates.
+async fn remove_kind(scene: &Scene) {
     scene.kubectl(
         "control",
         &["delete", "crd", "gadgets.brake.example.com", "--wait=false"],
@@ -374,20 +420,6 @@ spec:
         .until("control", BINDINGS, "g-gadget", "held", |it| {
             condition(it, HELD) == "True/KindGone"
         })
-        .await;
-    let now = scene
-        .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
-            true
-        })
-        .await;
-    assert_eq!(now["metadata"]["uid"], gadget["metadata"]["uid"]);
-
-    let output = scene
-        .stage
-        .navarch(&["release-hold", "rb/g-gadget", "-n", "brake-kind"]);
-    assert!(output.status.success(), "{}", text(&output));
-    scene
-        .until_gone("member1", "gadgets.brake.example.com", "g")
         .await;
 }
 

@@ -1,6 +1,6 @@
 //! How clusters are let go that a resource leaves.
 
-use crate::stage::{Scene, clusters, condition, config_map, on, policy};
+use crate::stage::{Scene, clusters, condition, config_map, on, policy, text};
 
 const BINDING: &str = "resourcebindings.work.karmada.io";
 
@@ -258,6 +258,32 @@ async fn an_eviction_to_nowhere_is_withdrawn_when_its_time_is_up() {
         .await
         .unwrap();
     assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"]);
+}
+
+#[tokio::test]
+async fn an_eviction_to_nowhere_ends_at_once_when_the_policy_is_released() {
+    let scene = Scene::open("evict-released").await;
+    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member3"))));
+    scene
+        .until("control", BINDING, "settings-configmap", "applied", |it| {
+            condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
+        })
+        .await;
+    evict(&scene, "rb", "settings-configmap", "member3", "");
+    scene
+        .until(
+            "control",
+            BINDING,
+            "settings-configmap",
+            "without a place",
+            |it| condition(it, "Scheduled") == "False/NoClusterFit",
+        )
+        .await;
+    let output = scene
+        .stage
+        .navarch(&["release-hold", "pp/settings", "-n", "evict-released"]);
+    assert!(output.status.success(), "{}", text(&output));
+    scene.until_gone("member3", "configmaps", "settings").await;
 }
 
 #[tokio::test]

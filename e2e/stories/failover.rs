@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::{Scene, clusters, condition, deployment, on};
+use crate::stage::{Scene, clusters, condition, deployment, on, text};
 
 const BINDING: &str = "resourcebindings.work.karmada.io";
 
@@ -265,6 +265,39 @@ async fn a_workload_with_nowhere_to_go_stays() {
         .await
         .unwrap();
     assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"]);
+}
+
+#[tokio::test]
+async fn a_workload_with_nowhere_to_go_leaves_when_it_is_released() {
+    let scene = Scene::open("failover-released").await;
+    scene.apply(
+        &(web()
+            + &moving(
+                "member3",
+                "{decisionConditions: {tolerationSeconds: 0}, purgeMode: Gracefully}",
+            )),
+    );
+    settled(&scene).await;
+    scene.apply(&sick_in("member3"));
+    let held = scene
+        .until("control", BINDING, "web-deployment", "held", |it| {
+            condition(it, "FailoverHeld") == "True/NoOtherCluster"
+        })
+        .await;
+    let remedy = "navarch release-hold resourcebinding/web-deployment -n failover-released";
+    let conditions = held["status"]["conditions"].to_string();
+    assert!(conditions.contains(remedy), "{conditions}");
+    let (_, metrics) = scene.stage.page("/metrics");
+    assert!(metrics.contains("navarch_failovers_held{reason=\"NoOtherCluster\"}"));
+
+    let output = scene.stage.navarch(&[
+        "release-hold",
+        "rb/web-deployment",
+        "-n",
+        "failover-released",
+    ]);
+    assert!(output.status.success(), "{}", text(&output));
+    scene.until_gone("member3", "deployments.apps", "web").await;
 }
 
 #[tokio::test]

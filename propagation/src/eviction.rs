@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crds::conditions::{self, binding::SCHEDULED};
 use crds::work::{
     GracefulEvictionTask, ResourceBindingSpec, ResourceBindingStatus, ResourceHealth, TargetCluster,
 };
@@ -56,8 +57,8 @@ pub struct Inputs<'a> {
     pub timeout: Duration,
     /// Clusters of tasks that are not in the fleet any more, or on their way out of it.
     pub gone: &'a BTreeSet<String>,
-    /// Somebody agreed to leave the workload on no cluster.
-    pub is_released: bool,
+    /// Clusters of tasks that somebody agreed to leave although the workload is on no cluster then.
+    pub released: &'a BTreeSet<String>,
     pub now: &'a Time,
 }
 
@@ -126,9 +127,13 @@ fn judge(task: &GracefulEvictionTask, inputs: &Inputs<'_>) -> Verdict {
     }
     // A scheduler that found nothing is no reason to purge the only copy.
     let is_elsewhere = !inputs.spec.clusters.is_empty();
+    let is_released = inputs.released.contains(&task.from_cluster);
+    if is_released && !is_elsewhere && has_found_nothing(inputs) {
+        return Verdict::Drop("somebody agreed that the workload is on no cluster");
+    }
     let remaining = until(&after(created, grace), inputs.now);
     if remaining.is_none() {
-        let may_go = inputs.is_released || inputs.gone.contains(&task.from_cluster);
+        let may_go = is_released || inputs.gone.contains(&task.from_cluster);
         return if is_elsewhere || may_go {
             Verdict::Drop("the grace period is over")
         } else {
@@ -146,6 +151,16 @@ fn is_scheduled(inputs: &Inputs<'_>) -> bool {
         .status
         .and_then(|status| status.scheduler_observed_generation)
         == Some(inputs.generation)
+}
+
+/// Whether the scheduler has looked for a place and there is none. Before that a release must not take the workload from the place
+/// that it is about to get.
+fn has_found_nothing(inputs: &Inputs<'_>) -> bool {
+    is_scheduled(inputs)
+        || inputs.status.is_some_and(|status| {
+            conditions::find(&status.conditions, SCHEDULED)
+                .is_some_and(|scheduled| scheduled.status == conditions::status::FALSE)
+        })
 }
 
 fn is_healthy_everywhere(inputs: &Inputs<'_>) -> bool {
@@ -220,7 +235,7 @@ mod tests {
             generation: 5,
             timeout: DEFAULT_TIMEOUT,
             gone: &BTreeSet::new(),
-            is_released: false,
+            released: &BTreeSet::new(),
             now: &at(1000),
         };
         let assessment = assess(&inputs, &mut NoTrace);
@@ -286,15 +301,16 @@ mod tests {
             }],
             ..ResourceBindingSpec::default()
         };
-        let assessed = |is_released, gone: &[&str]| {
-            let gone = gone.iter().map(|name| (*name).to_owned()).collect();
+        let assessed = |released: &[&str], gone: &[&str]| {
+            let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let (released, gone) = (set(released), set(gone));
             let inputs = Inputs {
                 spec: &spec,
                 status: None,
                 generation: 5,
                 timeout: DEFAULT_TIMEOUT,
                 gone: &gone,
-                is_released,
+                released: &released,
                 now: &at(1000),
             };
             let assessment = assess(&inputs, &mut NoTrace);
@@ -308,9 +324,39 @@ mod tests {
             name: "m1".into(),
             replicas: Some(3),
         };
-        assert_eq!(assessed(false, &[]), (vec![back], 0));
-        assert_eq!(assessed(true, &[]), (vec![], 1));
+        assert_eq!(assessed(&["m2"], &[]), (vec![back], 0));
+        assert_eq!(assessed(&["m1"], &[]), (vec![], 1));
         // There is no way back into a cluster that left the fleet.
-        assert_eq!(assessed(false, &["m1"]), (vec![], 1));
+        assert_eq!(assessed(&[], &["m1"]), (vec![], 1));
+    }
+
+    #[test]
+    fn a_release_lets_an_eviction_to_nowhere_end_at_once() {
+        let spec = ResourceBindingSpec {
+            graceful_eviction_tasks: vec![task(Some(990), None, None)],
+            ..ResourceBindingSpec::default()
+        };
+        let dropped = |scheduled: &str, observed: i64| {
+            let scheduled = conditions::condition(SCHEDULED, scheduled, "NoClusterFit", "");
+            let status = ResourceBindingStatus {
+                scheduler_observed_generation: Some(observed),
+                conditions: vec![scheduled],
+                ..ResourceBindingStatus::default()
+            };
+            let inputs = Inputs {
+                spec: &spec,
+                status: Some(&status),
+                generation: 5,
+                timeout: DEFAULT_TIMEOUT,
+                gone: &BTreeSet::new(),
+                released: &BTreeSet::from(["m1".to_owned()]),
+                now: &at(1000),
+            };
+            assess(&inputs, &mut NoTrace).dropped.len()
+        };
+        assert_eq!(dropped("False", 4), 1);
+        assert_eq!(dropped("True", 5), 1);
+        // The scheduler has yet to look.
+        assert_eq!(dropped("True", 4), 0);
     }
 }

@@ -7,6 +7,15 @@ use serde_json::{Value, json};
 
 use crate::matching::{ClaimState, TemplateKey, read_claim};
 
+/// Annotation on an object whose label [`keys::RETAIN_REPLICAS`] an HPA brought: it goes when no claimed HPA has the object as its
+/// target any more, also if that happened while nobody looked.
+pub const MARKED: &str = "navarch.dev/scale-target";
+
+/// Whether the label of the object came from an HPA.
+pub fn is_marked(template: &Value) -> bool {
+    object::annotation(template, MARKED).is_some()
+}
+
 /// The scale target of an HPA that a policy has claimed; `None` for an unclaimed or terminating one, which marks nothing.
 pub fn marked_target(hpa: &Value) -> Option<TemplateKey> {
     let is_claimed = hpa
@@ -45,7 +54,13 @@ pub fn mark(template: &Value, is_target: bool) -> Option<Value> {
     } else {
         label.is_none()
     };
-    (!is_right).then(|| json!({"metadata": {"labels": {(keys::RETAIN_REPLICAS): wanted}}}))
+    let is_right = is_right && (is_target || !is_marked(template));
+    (!is_right).then(|| {
+        json!({"metadata": {
+            "labels": {(keys::RETAIN_REPLICAS): wanted},
+            "annotations": {MARKED: wanted},
+        }})
+    })
 }
 
 /// Whether an update of a Deployment is a reason to look at its replicas.
@@ -144,11 +159,23 @@ mod tests {
 
         let label =
             |value: Value| json!({"metadata": {"labels": {(keys::RETAIN_REPLICAS): value}}});
+        let marked = |value: Value| {
+            json!({"metadata": {
+                "labels": {(keys::RETAIN_REPLICAS): value}, "annotations": {MARKED: value},
+            }})
+        };
         let plain = json!({"metadata": {"labels": {"app": "web"}}});
-        assert_eq!(mark(&plain, true), Some(label(json!("true"))));
+        assert_eq!(mark(&plain, true), Some(marked(json!("true"))));
         assert_eq!(mark(&plain, false), None);
         assert_eq!(mark(&label(json!("true")), true), None);
-        assert_eq!(mark(&label(json!("true")), false), Some(label(Value::Null)));
+        assert_eq!(
+            mark(&label(json!("true")), false),
+            Some(marked(Value::Null))
+        );
+        // Somebody took the label off already.
+        let remains = json!({"metadata": {"annotations": {MARKED: "true"}}});
+        assert_eq!(mark(&remains, false), Some(marked(Value::Null)));
+        assert!(is_marked(&remains) && !is_marked(&plain));
     }
 
     #[test]

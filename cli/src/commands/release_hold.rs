@@ -5,7 +5,10 @@ use kube::{
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::GroupVersionKind,
 };
-use propagation::brake::{RELEASE_HOLD, RELEASE_LASTS, REMOVAL_HELD};
+use propagation::{
+    brake::{RELEASE_HOLD, RELEASE_LASTS, REMOVAL_HELD},
+    failover::FAILOVER_HELD,
+};
 use serde_json::json;
 
 use super::print;
@@ -17,14 +20,17 @@ use crate::{
 
 #[derive(Debug, Args)]
 #[command(after_help = "What can be named:
-  cluster/NAME                     everything that is held back in a cluster
-  propagationpolicy/NAME -n NS     everything that decisions about a policy would remove (also pp, cpp)
+  cluster/NAME                     everything that is held back in a cluster, whatever holds it
+  propagationpolicy/NAME -n NS     everything that is held back of what a policy placed, in every cluster (also pp, cpp)
   resourcebinding/NAME -n NS       what is held back of one binding (also rb, crb)
   deployment/NAME -n NS            the same by the template; any kind that was propagated
-  work/NAME -n karmada-es-CLUSTER  what is held back of one Work
+  work/NAME -n karmada-es-CLUSTER  what is held back of one Work that belongs to no binding
 
 The release is the annotation navarch.dev/release-hold with the present time, and is in force for five minutes. What is held, and
-why, says the condition RemovalHeld of bindings and clusters.
+why, says the condition RemovalHeld of bindings, Works and clusters.
+
+A release of a binding, policy or cluster also lets an unhealthy workload leave its last cluster (condition FailoverHeld), and ends
+evictions that no other cluster takes up: the workload is on no cluster then.
 
 Examples:
   navarch release-hold cluster/member1
@@ -157,7 +163,10 @@ fn has_status(object: &DynamicObject) -> bool {
 fn is_held(object: &DynamicObject) -> bool {
     object.data["status"]["conditions"]
         .as_array()
-        .is_some_and(|list| list.iter().any(|it| it["type"] == REMOVAL_HELD))
+        .is_some_and(|list| {
+            list.iter()
+                .any(|it| it["type"] == REMOVAL_HELD || it["type"] == FAILOVER_HELD)
+        })
 }
 
 /// Sets the annotation; `None` when there is no such object.

@@ -2,40 +2,50 @@
 //!
 //! reads   bindings, Clusters
 //! writes  eviction tasks and `spec.clusters`, annotation `navarch.dev/unhealthy-since`, condition `FailoverHeld`
-//! woken by  bindings with `spec.failover.application`
+//! woken by  bindings with `spec.failover.application`; those that are held also by Clusters that gain anything and by releases
 //!
 //! Since when a workload is unhealthy is written on its binding, so that a restart does not begin the toleration anew. The last cluster
 //! is left only when the scheduler would find another.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicI64},
+};
 
 use crds::{
     config::InterpreterOperation,
     object::Key,
     reasons,
-    work::{Binding, ResourceBindingSpec},
+    work::{Binding, ClusterResourceBinding, ResourceBinding, ResourceBindingSpec},
 };
 use futures::future::BoxFuture;
 use interpreter::Target;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+};
 use propagation::{
+    brake::RELEASE_HOLD,
     events,
     failover::{self, Decision, FAILOVER_HELD, FailoverError, UNHEALTHY_SINCE, UnhealthySince},
 };
 use runtime::{
     Action, ApiError, Change, Queue, controller::ReconcileError, events::Source, queue::Priority,
 };
-use scheduler::{Inputs, Snapshot, relevance};
+use scheduler::{
+    Inputs, Snapshot,
+    relevance::{self, ClusterChange},
+};
 use trace::NoTrace;
 
 use crate::{
+    brake,
     world::{Bindings, World},
     write,
 };
-
-/// How often a workload is looked at again that has nowhere to go.
-const HELD_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,18 +86,43 @@ struct Context {
     world: Arc<World>,
     events: Arc<Source>,
     options: Options,
+    held: Arc<Held>,
 }
 
-/// Subscribes to the stores; the future runs the workers.
-pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
+/// Subscribes to the stores, for both kinds of binding; the futures run the workers.
+pub fn prepare(world: &Arc<World>, options: &Options) -> [BoxFuture<'static, ()>; 2] {
+    let gauge = HeldGauge::default();
+    world.metrics.register(|registry| {
+        registry.register(
+            "navarch_failovers_held",
+            "Workloads that stay in a cluster although they were unhealthy there for too long",
+            gauge.clone(),
+        );
+    });
+    [
+        prepare_kind::<ResourceBinding>(world, &gauge, options.clone()),
+        prepare_kind::<ClusterResourceBinding>(world, &gauge, options.clone()),
+    ]
+}
+
+fn prepare_kind<B: Bindings>(
+    world: &Arc<World>,
+    gauge: &HeldGauge,
+    options: Options,
+) -> BoxFuture<'static, ()> {
     let queue = Queue::new();
-    subscribe::<B>(world, &queue);
+    let held = Arc::new(Held {
+        reasons: Mutex::default(),
+        gauge: gauge.clone(),
+    });
+    subscribe::<B>(world, &queue, &held);
     let name = failover::producer::<B>();
     let controller = world.controller(name, queue, options.workers);
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),
         options,
+        held,
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -99,8 +134,8 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'
     ))
 }
 
-fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
-    let to = Arc::clone(queue);
+fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>, held: &Arc<Held>) {
+    let (to, of) = (Arc::clone(queue), Arc::clone(held));
     B::store(world).subscribe(move |change| match change {
         Change::Added { new, initial } if has_behavior(&***new) => to.add_with(
             Binding::key(&***new),
@@ -113,8 +148,65 @@ fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
         Change::Updated { old, new } if is_relevant(&***old, &***new) => {
             to.add(Binding::key(&***new));
         }
+        Change::Deleted { old } => of.set(&Binding::key(&***old), None),
         _ => {}
     });
+
+    // A place may have turned up for what has none.
+    let (to, of) = (Arc::clone(queue), Arc::clone(held));
+    world.clusters.subscribe(move |change| {
+        let after = change.object();
+        let before = change.old().map(|old| &**old);
+        if !change.is_deletion() && ClusterChange::between(before, after) != ClusterChange::Nothing
+        {
+            of.wake(&to);
+        }
+    });
+    let (to, of) = (Arc::clone(queue), Arc::clone(held));
+    world.brake.on_scope_release(move |_| of.wake(&to));
+}
+
+/// What stays where it is unhealthy, and why.
+#[derive(Debug, Default)]
+struct Held {
+    reasons: Mutex<BTreeMap<Key, &'static str>>,
+    gauge: HeldGauge,
+}
+
+/// Of both kinds of binding.
+type HeldGauge = Family<ReasonLabel, Gauge<i64, AtomicI64>>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl Held {
+    /// Notes why a binding's failover is held, or that it is not.
+    fn set(&self, binding: &Key, reason: Option<&'static str>) {
+        let mut reasons = self.reasons.lock();
+        let before = match reason {
+            Some(reason) => reasons.insert(binding.clone(), reason),
+            None => reasons.remove(binding),
+        };
+        drop(reasons);
+        for (reason, step) in [(before, -1), (reason, 1)] {
+            if let Some(reason) = reason {
+                self.gauge
+                    .get_or_create(&ReasonLabel { reason })
+                    .inc_by(step);
+            }
+        }
+    }
+
+    /// Has everything looked at that has nowhere to go.
+    fn wake(&self, queue: &Queue<Key>) {
+        for (binding, reason) in &*self.reasons.lock() {
+            if *reason == failover::NO_OTHER_CLUSTER {
+                queue.add_with(binding.clone(), Priority::Low);
+            }
+        }
+    }
 }
 
 fn has_behavior<B: Binding>(binding: &B) -> bool {
@@ -125,15 +217,21 @@ fn has_behavior<B: Binding>(binding: &B) -> bool {
         .is_some_and(|failover| failover.application.is_some())
 }
 
-/// Whether the change says anything about health, tasks or the policy.
+/// Whether the change says anything about health, tasks, the policy or a release.
 fn is_relevant<B: Binding>(old: &B, new: &B) -> bool {
     let aggregated = |binding: &B| {
         binding
             .status()
             .map(|status| status.aggregated_status.clone())
     };
+    let released = |binding: &B| {
+        let annotations = binding.meta().annotations.as_ref();
+        annotations.and_then(|it| it.get(RELEASE_HOLD)).cloned()
+    };
     (has_behavior(old) || has_behavior(new))
-        && (old.meta().generation != new.meta().generation || aggregated(old) != aggregated(new))
+        && (old.meta().generation != new.meta().generation
+            || aggregated(old) != aggregated(new)
+            || released(old) != released(new))
 }
 
 async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
@@ -144,19 +242,16 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
         return Ok(Action::AwaitChange);
     }
     let decision = decide(context, &*binding).await;
+    // Noted before anything is written, so that a cluster which changes meanwhile has it looked at again.
+    let reason = failover::held_reason(&decision.failures);
+    context.held.set(key, reason);
     report_failures(context, &*binding, &decision.failures);
     let latest = apply(context, &binding, &decision).await?;
     show(context, &*latest, &decision).await?;
 
-    let is_held = decision
-        .failures
-        .iter()
-        .any(|failure| matches!(failure, FailoverError::Nowhere { .. }));
-    let waits = decision
+    Ok(decision
         .requeue_after
-        .into_iter()
-        .chain(is_held.then_some(HELD_INTERVAL));
-    Ok(waits.min().map_or(Action::AwaitChange, Action::Requeue))
+        .map_or(Action::AwaitChange, Action::Requeue))
 }
 
 async fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
@@ -168,12 +263,13 @@ async fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
     if !failover::concerns(binding, has_health_rule) {
         return Decision::default();
     }
+    let now = Time(jiff::Timestamp::now());
     failover::decide(
         binding,
         &remembered(binding),
         context.options.failover,
-        |spec| elsewhere(context, binding, spec),
-        &Time(jiff::Timestamp::now()),
+        |spec| elsewhere(context, binding, spec, &now),
+        &now,
         &mut NoTrace,
     )
 }
@@ -186,14 +282,22 @@ fn remembered<B: Binding>(binding: &B) -> UnhealthySince {
         .unwrap_or_default()
 }
 
-/// Whether the scheduler finds a place for the binding with this spec; else why not.
+/// Whether the scheduler finds a place for the binding with this spec, or somebody agreed that there is none; else why not.
 ///
 /// Another scheduler than ours cannot be asked, and is trusted: what is left gracefully stays until it has answered.
 fn elsewhere<B: Bindings>(
     context: &Context,
     binding: &B,
     spec: &ResourceBindingSpec,
+    now: &Time,
 ) -> Result<(), String> {
+    let mut left = binding.spec().clusters.iter();
+    if left.all(|target| {
+        let stays = spec.target(&target.name).is_some();
+        stays || brake::is_let_go(&context.world, binding, &target.name, now)
+    }) {
+        return Ok(());
+    }
     let options = &context.options.scheduler;
     if spec.is_scheduling_suspended() {
         return Err("scheduling is suspended".into());
@@ -274,7 +378,8 @@ async fn show<B: Bindings>(
     binding: &B,
     decision: &Decision,
 ) -> Result<(), Error> {
-    let condition = failover::held(&decision.failures);
+    let argument = brake::Holder::of(binding).release_argument();
+    let condition = failover::held(&decision.failures, &argument);
     write::show_condition(&context.world, binding, FAILOVER_HELD, condition)
         .await
         .map_err(|source| Error::PatchStatus {
@@ -304,10 +409,31 @@ fn warn<B: Bindings>(context: &Context, binding: &B, cluster: &str, error: &str)
 
 #[cfg(test)]
 mod tests {
-    use crds::work::ResourceBinding;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_held_is_counted_and_woken() {
+        let held = Held::default();
+        let (a, b) = (Key::new("shop", "a"), Key::new("shop", "b"));
+        held.set(&a, Some(failover::NO_OTHER_CLUSTER));
+        held.set(&a, Some(failover::NO_OTHER_CLUSTER));
+        held.set(&b, Some("StateNotPreserved"));
+        let count = |reason| held.gauge.get_or_create(&ReasonLabel { reason }).get();
+        assert_eq!(
+            (
+                count(failover::NO_OTHER_CLUSTER),
+                count("StateNotPreserved")
+            ),
+            (1, 1)
+        );
+        let queue = Queue::new();
+        held.wake(&queue);
+        assert_eq!(queue.depth().ready, 1);
+        held.set(&a, None);
+        assert_eq!(count(failover::NO_OTHER_CLUSTER), 0);
+    }
 
     #[test]
     fn only_health_tasks_and_the_policy_matter() {
@@ -326,11 +452,16 @@ mod tests {
             .unwrap()
         };
         let before = binding(1, "Healthy", true);
+        let mut released = before.clone();
+        released
+            .annotations_mut()
+            .insert(RELEASE_HOLD.into(), "2026-01-01T00:00:00Z".into());
         for (after, expected) in [
             (binding(1, "Healthy", true), false),
             (binding(1, "Unhealthy", true), true),
             (binding(2, "Healthy", true), true),
             (binding(2, "Healthy", false), true),
+            (released, true),
         ] {
             assert_eq!(is_relevant(&before, &after), expected);
         }

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{cluster::Cluster, object::Key, policy::OverrideSpec, work::Binding};
+use crds::{cluster::Cluster, names, object::Key, policy::OverrideSpec, work::Binding};
 use kube::ResourceExt;
 use propagation::{matching::Subject, overrides, render::is_answered};
 use runtime::{Change, Queue, queue::Priority};
 
 use crate::{
+    brake::Holder,
     interpretation::bindings_of,
     world::{Bindings, World, binding_of, template_of},
 };
@@ -67,6 +68,26 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
     world.brake.on_release(move |holder| {
         if let Some(key) = holder.binding::<B>() {
             to.add(key.clone());
+        }
+    });
+
+    // A template that is there again, and claimed, takes over what is held since its kind went.
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    world.templates.subscribe(move |gvk, change| {
+        let template = match change {
+            Change::Added { new, .. } => new,
+            Change::Updated { old, new } if old.metadata.labels != new.metadata.labels => new,
+            _ => return,
+        };
+        let Some(world) = weak.upgrade() else { return };
+        let namespace = template.namespace();
+        if world.brake.is_idle() || namespace.is_some() != B::IS_NAMESPACED {
+            return;
+        }
+        let name = names::binding_name(&template.name_any(), &gvk.kind);
+        let key = Key { namespace, name };
+        if world.brake.holds(&Holder::of_key::<B>(key.clone())) {
+            to.add(key);
         }
     });
 

@@ -28,6 +28,9 @@ use crate::{
     write,
 };
 
+/// From how many bytes on an override rule is named when a Work is too large.
+const LARGE: usize = 32 * 1024;
+
 /// Why one cluster did not get its Work.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -233,6 +236,18 @@ async fn draft<B: Bindings>(
 
 async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Failure> {
     let key = draft.key();
+    let largest = draft.applied().largest();
+    // Named only where it makes up a good part of what is too large.
+    let largest = largest
+        .filter(|(_, bytes)| *bytes >= LARGE)
+        .map(|(rule, bytes)| {
+            format!(
+                "; rule {} of {} {} adds {bytes} bytes",
+                rule.rule,
+                rule.policy.kind(),
+                rule.policy
+            )
+        });
     upsert_draft(world, &key, draft)
         .await
         .map_err(|error| match error {
@@ -247,7 +262,10 @@ async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Fail
                     Some(remedy) => Failure::Refused {
                         cluster,
                         source,
-                        remedy,
+                        remedy: match largest {
+                            Some(largest) if refusal.is_too_large => remedy + &largest,
+                            _ => remedy,
+                        },
                     },
                     None => Failure::Write { cluster, source },
                 }

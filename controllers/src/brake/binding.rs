@@ -14,14 +14,16 @@ use k8s_openapi::{
 };
 use kube::{Api, ResourceExt};
 use propagation::{
-    brake::{Doubt, Hold, REMOVAL_HELD, Reason, Scope, Verdict},
+    brake::{
+        self, Doubt, HeldBack, Hold, RELEASE_HOLD, REMOVAL_HELD, Reason, Release, Scope, Verdict,
+    },
     matching::{Claim, ClaimState, read_claim},
     render::{expected_clusters, is_answered},
 };
 use runtime::{ApiError, error::call, events::Source};
 use serde_json::Value;
 
-use super::{HELD, HeldBack, Holder, Question, tell};
+use super::{HELD, Holder, INVALID_RELEASE, Question, tell};
 use crate::{
     world::{Bindings, World, binding_of, dynamic_api, template_of, to_value},
     write,
@@ -97,6 +99,19 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
         let mut scopes = vec![Scope::Cluster(cluster.to_owned())];
         let claim = claim_of(self.binding).filter(|_| self.by_policy);
         scopes.extend(claim.map(|claim| Scope::Policy(claim.policy)));
+        if self.by_policy {
+            // A hold does not end because its policy goes, or another one takes over.
+            let holding = self
+                .world
+                .brake
+                .policies_holding(&Holder::of(self.binding), cluster);
+            scopes.extend(
+                holding
+                    .into_iter()
+                    .filter(|it| !scopes.contains(it))
+                    .collect::<Vec<_>>(),
+            );
+        }
         let doubt = match self.doubt {
             Some(doubt) => Some(doubt),
             None => self.is_last_copy().await,
@@ -110,10 +125,7 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
         match self.world.brake.ask(self.world, &question) {
             Verdict::Proceed => true,
             Verdict::Hold(hold) => {
-                self.held.push(HeldBack {
-                    cluster: cluster.to_owned(),
-                    hold,
-                });
+                self.held.push(HeldBack::new(cluster, hold));
                 false
             }
         }
@@ -151,7 +163,7 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
     pub(crate) async fn finish(self, events: &Source) -> Result<(), ApiError> {
         let (world, binding) = (self.world, self.binding);
         let holder = Holder::of(binding);
-        let wanted = condition(&holder, &self.held);
+        let wanted = brake::held(&self.held, &holder.release_argument());
         let list = binding.status().map(|status| &status.conditions[..]);
         let present = list.and_then(|list| conditions::find(list, REMOVAL_HELD));
         let is_shown = match (present, &wanted) {
@@ -172,6 +184,13 @@ impl<'a, B: Bindings> BindingPass<'a, B> {
             }
             let api = B::api(world, binding.namespace().as_deref());
             write::update_status(&api, B::store(world), binding, &shown).await?;
+        }
+        let release = binding.annotations().get(RELEASE_HOLD);
+        let now = Time(jiff::Timestamp::now());
+        if let Release::Invalid(message) = brake::release(release.map(String::as_str), &now)
+            && wanted.is_some()
+        {
+            events.warning(write::reference(binding), INVALID_RELEASE, message);
         }
         // Told only after it was written, so that a restart between the two repeats both.
         let news = world.brake.settle(world, &holder, self.held);
@@ -208,7 +227,7 @@ pub(super) fn touched<'w>(world: &World, work: &'w Work) -> Option<&'w str> {
     touches.then_some(name)
 }
 
-fn claim_of<B: Binding>(binding: &B) -> Option<Claim> {
+pub(super) fn claim_of<B: Binding>(binding: &B) -> Option<Claim> {
     let metadata = serde_json::to_value(binding.meta()).unwrap_or_default();
     match read_claim(&metadata) {
         ClaimState::Claimed(claim) => Some(claim),
@@ -220,16 +239,6 @@ fn claim_of<B: Binding>(binding: &B) -> Option<Claim> {
 async fn asks_for_nothing(world: &World, template: &Value) -> bool {
     let asked = world.interpreter.replicas(template).await;
     matches!(asked, Ok(Some((0, _))))
-}
-
-fn condition(holder: &Holder, held: &[HeldBack]) -> Option<Condition> {
-    let first = held.iter().min_by_key(|item| item.hold.reason)?;
-    let clusters: BTreeSet<&str> = held.iter().map(|item| item.cluster.as_str()).collect();
-    let clusters: Vec<&str> = clusters.into_iter().collect();
-    let why = first.hold.message.replace("{}", &holder.release_argument());
-    let message = format!("kept in {}: {why}", clusters.join(", "));
-    let reason = first.hold.reason.as_str();
-    Some(conditions::condition(REMOVAL_HELD, TRUE, reason, message))
 }
 
 fn says_the_same(present: &Condition, wanted: &Condition) -> bool {
@@ -256,6 +265,7 @@ fn held_by<B: Bindings>(world: &World, binding: &B) -> Option<(Holder, Vec<HeldB
     let list = &binding.status()?.conditions;
     let condition = conditions::find(list, REMOVAL_HELD)?;
     let reason = Reason::of(condition)?;
+    let told = brake::read_held(condition);
     let expected = expected_clusters(binding.spec());
     let is_leaving = binding.meta().deletion_timestamp.is_some();
     let works = world
@@ -267,17 +277,23 @@ fn held_by<B: Bindings>(world: &World, binding: &B) -> Option<(Holder, Vec<HeldB
         .filter(|work| work.metadata.deletion_timestamp.is_none())
         .filter_map(|work| touched(world, work))
         .filter(|cluster| is_leaving || !expected.contains(*cluster))
-        .map(|cluster| HeldBack {
-            cluster: cluster.to_owned(),
-            hold: Hold {
-                reason,
-                scope: match reason {
+        .map(|cluster| {
+            let told = told.iter().find(|item| item.cluster == cluster);
+            // Where the text does not name the cluster, what the condition says first is taken for it.
+            told.cloned().unwrap_or_else(|| {
+                let scope = match reason {
                     Reason::ClusterLimit => Some(Scope::Cluster(cluster.to_owned())),
                     Reason::PolicyLimit => policy.clone().map(Scope::Policy),
                     Reason::LastCopy | Reason::KindGone => None,
-                },
-                message: condition.message.clone(),
-            },
+                };
+                let hold = Hold {
+                    reason,
+                    scope,
+                    threshold: None,
+                    message: condition.message.clone(),
+                };
+                HeldBack::new(cluster, hold)
+            })
         })
         .collect();
     (!held.is_empty()).then(|| (Holder::of(binding), held))
@@ -297,6 +313,8 @@ pub(crate) enum Terminating {
 
 /// Finds out why a binding is going. Asks the API server when the store still has the template, because the news of its deletion
 /// may be on their way.
+///
+/// Where the kind vanished, a template that was made again under the old name says that its objects are meant after all.
 pub(crate) async fn terminating<B: Bindings>(
     world: &World,
     binding: &B,
@@ -326,7 +344,7 @@ pub(crate) async fn terminating<B: Bindings>(
                 .status()
                 .and_then(|status| status.details.as_ref())
                 .is_some_and(|details| !details.name.is_empty());
-            return Ok(if is_of_object {
+            return Ok(if is_of_object && definition != Definition::Later {
                 Terminating::Meant
             } else {
                 Terminating::KindGone
@@ -334,24 +352,65 @@ pub(crate) async fn terminating<B: Bindings>(
         }
         Err(error) => return Err(error),
     };
-    let is_there = template.metadata.uid == binding.spec().resource.uid
-        && template.metadata.deletion_timestamp.is_none();
-    if !is_there {
-        return Ok(Terminating::Meant);
-    }
     let metadata = serde_json::to_value(&template.metadata).unwrap_or_default();
-    let is_claimed = matches!(read_claim(&metadata), ClaimState::Claimed(_));
-    // The next binding finds Works by their names; one that an override renamed would be forgotten in its member.
-    let are_found = works.iter().all(|work| {
-        let namespace = work.metadata.namespace.as_deref().unwrap_or_default();
-        work.name_any() == work_name(&gvk.kind, &key)
-            && names::cluster_of_execution_namespace(namespace).is_ok()
-    });
-    Ok(if is_claimed && are_found {
-        Terminating::ByHand
-    } else {
-        Terminating::Meant
-    })
+    let facts = Found {
+        definition,
+        is_held: is_held_for_kind(binding),
+        is_same: template.metadata.uid == binding.spec().resource.uid,
+        is_alive: template.metadata.deletion_timestamp.is_none(),
+        is_claimed: matches!(read_claim(&metadata), ClaimState::Claimed(_)),
+        // The next binding finds Works by their names; one that an override renamed would be forgotten in its member.
+        are_works_found: works.iter().all(|work| {
+            let namespace = work.metadata.namespace.as_deref().unwrap_or_default();
+            work.name_any() == work_name(&gvk.kind, &key)
+                && names::cluster_of_execution_namespace(namespace).is_ok()
+        }),
+    };
+    Ok(facts.judge())
+}
+
+/// Whether the binding's objects wait because the kind was gone.
+fn is_held_for_kind<B: Binding>(binding: &B) -> bool {
+    let list = binding.status().map(|status| &status.conditions[..]);
+    list.and_then(|list| conditions::find(list, REMOVAL_HELD))
+        .is_some_and(|condition| {
+            brake::read_held(condition)
+                .iter()
+                .any(|item| item.hold.reason == Reason::KindGone)
+        })
+}
+
+/// What was found under the name of a going binding's template.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that do not depend on each other"
+)]
+struct Found {
+    definition: Definition,
+    /// The binding's objects are held because the kind was gone.
+    is_held: bool,
+    /// It is the object that the binding was made for, not a later one of its name.
+    is_same: bool,
+    is_alive: bool,
+    is_claimed: bool,
+    are_works_found: bool,
+}
+
+impl Found {
+    fn judge(self) -> Terminating {
+        let is_doubtful = self.definition == Definition::Later || self.is_held;
+        // A user who deletes a template and makes another one of its name means both, unless the kind took the first one along.
+        let is_wanted = self.is_alive && (self.is_same || is_doubtful);
+        if is_wanted && self.is_claimed && self.are_works_found {
+            Terminating::ByHand
+        } else if is_doubtful && !self.is_same {
+            // It may still be claimed; else only somebody who lets the objects go can tell.
+            Terminating::KindGone
+        } else {
+            Terminating::Meant
+        }
+    }
 }
 
 /// What the control plane knows of a kind's definition.
@@ -359,8 +418,10 @@ pub(crate) async fn terminating<B: Bindings>(
 enum Definition {
     /// The kind is Kubernetes' own, or a definition serves it that is older than the binding.
     Stands,
-    /// The definition goes, or is a later one, and took the objects along.
+    /// The definition goes and takes the objects along.
     Gone,
+    /// The definition is younger than the binding: an earlier one took the objects along.
+    Later,
     /// There is none: an aggregated API server has the kind, or the definition went and discovery has not noticed.
     None,
 }
@@ -384,8 +445,10 @@ async fn definition<B: Bindings>(
                 &binding.meta().creation_timestamp,
             );
             let is_later = matches!((made, bound), (Some(made), Some(bound)) if made > bound);
-            Ok(if is_later || found.metadata.deletion_timestamp.is_some() {
+            Ok(if found.metadata.deletion_timestamp.is_some() {
                 Definition::Gone
+            } else if is_later {
+                Definition::Later
             } else {
                 Definition::Stands
             })
@@ -445,6 +508,73 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_template_made_again_takes_over_only_what_its_kind_took_along() {
+        let same = Found {
+            definition: Definition::Stands,
+            is_held: false,
+            is_same: true,
+            is_alive: true,
+            is_claimed: true,
+            are_works_found: true,
+        };
+        let another = Found {
+            is_same: false,
+            ..same
+        };
+        let later = Found {
+            definition: Definition::Later,
+            ..another
+        };
+        for (name, found, expected) in [
+            ("deleted by hand", same, Terminating::ByHand),
+            (
+                "the template goes too",
+                Found {
+                    is_alive: false,
+                    ..same
+                },
+                Terminating::Meant,
+            ),
+            (
+                "no policy has it any more",
+                Found {
+                    is_claimed: false,
+                    ..same
+                },
+                Terminating::Meant,
+            ),
+            ("deleted and made again", another, Terminating::Meant),
+            ("kind and template made again", later, Terminating::ByHand),
+            (
+                "made again, not claimed yet",
+                Found {
+                    is_claimed: false,
+                    ..later
+                },
+                Terminating::KindGone,
+            ),
+            (
+                "renamed by an override",
+                Found {
+                    are_works_found: false,
+                    ..later
+                },
+                Terminating::KindGone,
+            ),
+            (
+                "held while the kind was away",
+                Found {
+                    is_held: true,
+                    ..another
+                },
+                Terminating::ByHand,
+            ),
+        ] {
+            assert_eq!(found.judge(), expected, "{name}");
+        }
+    }
 
     #[test]
     fn orphans_wait_for_the_scheduler() {

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::HeldBack;
+use propagation::brake::HeldBack;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HeldLabels {
@@ -46,15 +46,16 @@ impl Metrics {
             member_cluster: item.cluster.clone(),
             reason: item.hold.reason.as_str(),
         };
+        let objects = |item: &HeldBack| i64::try_from(item.objects).unwrap_or(i64::MAX);
         for item in after {
-            self.held.get_or_create(&labels(item)).inc();
+            self.held.get_or_create(&labels(item)).inc_by(objects(item));
             if !before.contains(item) {
                 let reason = item.hold.reason.as_str();
                 self.holds.get_or_create(&ReasonLabels { reason }).inc();
             }
         }
         for item in before {
-            self.held.get_or_create(&labels(item)).dec();
+            self.held.get_or_create(&labels(item)).dec_by(objects(item));
         }
     }
 }

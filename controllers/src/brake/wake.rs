@@ -1,4 +1,4 @@
-//! What lets held removals go, or another threshold does: annotations.
+//! What lets held removals go: a release or another threshold, which are annotations, and the end of whoever has something held back.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,40 +7,37 @@ use propagation::{
     brake::{RELEASE_HOLD, Scope, THRESHOLD},
     matching::PolicyRef,
 };
-use runtime::{Change, Store};
+use runtime::{Change, Store, store::key_of};
 
 use super::Holder;
 use crate::World;
 
 pub(super) fn subscribe(world: &Arc<World>) {
-    on_change(world, &world.clusters, |world, cluster| {
-        world.brake.holders_of(&Scope::Cluster(cluster.name_any()))
+    on_scope_change(world, &world.clusters, |cluster| {
+        Scope::Cluster(cluster.name_any())
     });
-    on_change(world, &world.policies, |world, policy| {
+    on_scope_change(world, &world.policies, |policy| {
         let namespace = policy.namespace().unwrap_or_default();
-        let reference = PolicyRef::namespaced(namespace, policy.name_any());
-        world.brake.holders_of(&Scope::Policy(reference))
+        Scope::Policy(PolicyRef::namespaced(namespace, policy.name_any()))
     });
-    on_change(world, &world.cluster_policies, |world, policy| {
-        let reference = PolicyRef::cluster(policy.name_any());
-        world.brake.holders_of(&Scope::Policy(reference))
+    on_scope_change(world, &world.cluster_policies, |policy| {
+        Scope::Policy(PolicyRef::cluster(policy.name_any()))
     });
-    on_change(world, &world.bindings, |_, binding| {
-        vec![Holder::of(binding)]
+    on_holder_change(world, &world.bindings, |binding| Holder::of(binding));
+    on_holder_change(world, &world.cluster_bindings, |binding| {
+        Holder::of(binding)
     });
-    on_change(world, &world.cluster_bindings, |_, binding| {
-        vec![Holder::of(binding)]
-    });
-    on_change(world, &world.works, |_, work| {
-        vec![Holder::Work(runtime::store::key_of(work))]
+    on_holder_change(world, &world.works, |work| Holder::Work(key_of(work)));
+    on_holder_change(world, &world.clusters, |cluster| {
+        Holder::Cluster(cluster.name_any())
     });
 }
 
-/// Has the holders looked at when one of the brake's annotations changes.
-fn on_change<K>(
+/// Has the holders looked at that a Cluster or policy concerns when one of the brake's annotations on it changes.
+fn on_scope_change<K>(
     world: &Arc<World>,
     store: &Store<K>,
-    holders: impl Fn(&World, &K) -> Vec<Holder> + Send + Sync + 'static,
+    scope: impl Fn(&K) -> Scope + Send + Sync + 'static,
 ) where
     K: Resource<DynamicType = ()> + ResourceExt + Send + Sync + 'static,
 {
@@ -49,16 +46,58 @@ fn on_change<K>(
         let Change::Updated { old, new } = change else {
             return;
         };
-        if says(old.annotations()) == says(new.annotations()) {
+        let (before, now) = (says(old.annotations()), says(new.annotations()));
+        if before == now {
             return;
         }
-        if let Some(world) = weak.upgrade() {
-            let holders = holders(&world, new);
-            world.brake.notify(&holders);
+        let Some(world) = weak.upgrade() else { return };
+        let (scope, brake) = (scope(new), &world.brake);
+        brake.changed(&scope, before.threshold, now.threshold);
+        brake.notify(&brake.holders_of(&scope));
+        if before.release != now.release {
+            brake.notify_scope(&scope);
         }
     });
 }
 
-fn says(annotations: &BTreeMap<String, String>) -> [Option<&String>; 2] {
-    [annotations.get(RELEASE_HOLD), annotations.get(THRESHOLD)]
+/// Has a holder looked at when it is released, and forgets it when it is gone.
+fn on_holder_change<K>(
+    world: &Arc<World>,
+    store: &Store<K>,
+    holder: impl Fn(&K) -> Holder + Send + Sync + 'static,
+) where
+    K: Resource<DynamicType = ()> + ResourceExt + Send + Sync + 'static,
+{
+    let weak = Arc::downgrade(world);
+    store.subscribe(move |change| {
+        let is_concerned = match change {
+            Change::Added { .. } => false,
+            Change::Updated { old, new } => says(old.annotations()) != says(new.annotations()),
+            Change::Deleted { .. } => true,
+        };
+        if !is_concerned {
+            return;
+        }
+        let Some(world) = weak.upgrade() else { return };
+        let holder = holder(change.object());
+        if change.is_deletion() {
+            world.brake.vanished(&world, &holder);
+        } else {
+            world.brake.notify(&[holder]);
+        }
+    });
+}
+
+/// What the brake's annotations on an object say.
+#[derive(PartialEq, Eq)]
+struct Says<'a> {
+    release: Option<&'a String>,
+    threshold: Option<&'a String>,
+}
+
+fn says(annotations: &BTreeMap<String, String>) -> Says<'_> {
+    Says {
+        release: annotations.get(RELEASE_HOLD),
+        threshold: annotations.get(THRESHOLD),
+    }
 }

@@ -19,10 +19,17 @@ use kube::{
 use runtime::{Action, ApiError, error::call};
 
 use super::{Error, POLL, Reconciler};
-use crate::{brake, world::Bindings, write};
+use crate::{
+    brake::{self, Holder, LEFT_BEHIND, Leaving},
+    world::Bindings,
+    write,
+};
 
 /// The condition of a Cluster that says what its removal waits for.
 pub const REMOVAL: &str = "navarch.dev/Removal";
+
+/// Reason of the Warning event about a cluster that keeps its objects.
+const OBJECTS_LEFT_BEHIND: &str = "ObjectsLeftBehind";
 
 /// Names that a message lists before it only counts.
 const LISTED: usize = 3;
@@ -124,10 +131,16 @@ impl Reconciler {
     async fn obstacle(&self, cluster: &Cluster) -> Result<Option<Obstacle>, Error> {
         let name = cluster.name_any();
         let namespace = names::execution_namespace(&name);
-        if !self.is_terminating(&namespace)
-            && let Some(held) = brake::leaving(&self.world, cluster)
-        {
-            return Ok(Some(Obstacle::Held(held)));
+        if self.is_terminating(&namespace) {
+            // Too late to hold anything.
+            let holder = Holder::Cluster(name.clone());
+            self.world.brake.settle(&self.world, &holder, Vec::new());
+        } else {
+            match brake::leaving(&self.world, cluster) {
+                Leaving::Go => {}
+                Leaving::Held(why) => return Ok(Some(Obstacle::Held(why))),
+                Leaving::LeaveBehind(why) => self.leave_behind(cluster, why).await?,
+            }
         }
         let is_gone = self
             .remove_execution_namespace(cluster, &namespace)
@@ -153,6 +166,27 @@ impl Reconciler {
         let mut bindings = self.bindings_in::<crds::work::ResourceBinding>(&name);
         bindings.extend(self.bindings_in::<crds::work::ClusterResourceBinding>(&name));
         Ok((!bindings.is_empty()).then_some(Obstacle::Bindings(bindings)))
+    }
+
+    /// Notes, before anything goes, that the objects in the cluster stay.
+    async fn leave_behind(&self, cluster: &Cluster, why: String) -> Result<(), Error> {
+        if cluster.annotations().contains_key(LEFT_BEHIND) {
+            return Ok(());
+        }
+        let mut noted = cluster.clone();
+        noted
+            .annotations_mut()
+            .insert(LEFT_BEHIND.into(), keys::TRUE.into());
+        let api = Api::all(self.world.client());
+        write::update(&api, &self.world.clusters, cluster, &noted)
+            .await
+            .map_err(|source| Error::Update {
+                cluster: cluster.name_any(),
+                source,
+            })?;
+        self.events
+            .warning(write::reference(cluster), OBJECTS_LEFT_BEHIND, why);
+        Ok(())
     }
 
     fn is_terminating(&self, namespace: &str) -> bool {

@@ -167,21 +167,23 @@ async fn attach<A: Bindings, I: Bindings>(
 
 /// Detaches what no dependency refers to any more; returns whether anything was written.
 pub(super) async fn detach_orphans(
-    world: &World,
+    context: &Context,
     independent: &Key,
     dependencies: &[DependentObjectReference],
 ) -> Result<bool, Error> {
-    let namespaced = detach_orphans_of::<ResourceBinding>(world, independent, dependencies).await?;
+    let namespaced =
+        detach_orphans_of::<ResourceBinding>(context, independent, dependencies).await?;
     let cluster =
-        detach_orphans_of::<ClusterResourceBinding>(world, independent, dependencies).await?;
+        detach_orphans_of::<ClusterResourceBinding>(context, independent, dependencies).await?;
     Ok(namespaced || cluster)
 }
 
 async fn detach_orphans_of<A: Bindings>(
-    world: &World,
+    context: &Context,
     independent: &Key,
     dependencies: &[DependentObjectReference],
 ) -> Result<bool, Error> {
+    let world = &context.world;
     let mut detached = false;
     for attached in attached_to::<A>(world, independent) {
         let resource = &attached.spec().resource;
@@ -189,19 +191,20 @@ async fn detach_orphans_of<A: Bindings>(
             dependencies::is_orphan(&*attached, dependencies, seen, &mut NoTrace)
         });
         if is_orphan.await {
-            detached |= detach(world, &*attached, independent).await?;
+            detached |= detach(context, &*attached, independent).await?;
         }
     }
     Ok(detached)
 }
 
 /// Takes a binding that goes, or that does not propagate its dependencies any more, off everything it was attached to.
-pub(super) async fn detach_all(world: &World, independent: &Key) -> Result<(), Error> {
+pub(super) async fn detach_all(context: &Context, independent: &Key) -> Result<(), Error> {
+    let world = &context.world;
     for attached in attached_to::<ResourceBinding>(world, independent) {
-        detach(world, &*attached, independent).await?;
+        detach(context, &*attached, independent).await?;
     }
     for attached in attached_to::<ClusterResourceBinding>(world, independent) {
-        detach(world, &*attached, independent).await?;
+        detach(context, &*attached, independent).await?;
     }
     Ok(())
 }
@@ -221,10 +224,11 @@ fn attached_to<A: Bindings>(world: &World, independent: &Key) -> Vec<Arc<A>> {
 }
 
 async fn detach<A: Bindings>(
-    world: &World,
+    context: &Context,
     attached: &A,
     independent: &Key,
 ) -> Result<bool, Error> {
+    let world = &context.world;
     if attached.meta().deletion_timestamp.is_some() {
         return Ok(false);
     }
@@ -233,8 +237,17 @@ async fn detach<A: Bindings>(
     let api = A::api(world, attached.namespace().as_deref());
     let written = match dependencies::detach(attached, independent, |key| dependents.0.get(key)) {
         Detach::Unchanged => Ok(false),
-        Detach::Update { binding, .. } => {
-            write::update(&api, A::store(world), attached, &*binding).await
+        Detach::Update { binding, conflict } => {
+            let written = write::update(&api, A::store(world), attached, &*binding).await;
+            // Those that are left may disagree without the one that settled it.
+            if let (Ok(true), Some(text)) = (&written, conflict) {
+                context.events.warning(
+                    write::reference(attached),
+                    reasons::DEPENDENCY_POLICY_CONFLICT,
+                    text,
+                );
+            }
+            written
         }
         Detach::Delete => write::delete_unchanged(&api, attached).await.map(|()| true),
     };

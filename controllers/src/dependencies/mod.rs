@@ -140,17 +140,17 @@ pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
 async fn reconcile<I: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
     let world = &context.world;
     let Some(binding) = I::store(world).get(key) else {
-        attached::detach_all(world, key).await?;
+        attached::detach_all(context, key).await?;
         return Ok(Action::AwaitChange);
     };
     if binding.meta().deletion_timestamp.is_some() {
-        return let_go(world, &*binding).await;
+        return let_go(context, &*binding).await;
     }
     if !context.options.enabled {
         return Ok(Action::AwaitChange);
     }
     if binding.spec().propagate_deps != Some(true) {
-        return let_go(world, &*binding).await;
+        return let_go(context, &*binding).await;
     }
     if binding.spec().clusters.is_empty() && !is_recorded(&*binding) {
         return Ok(Action::AwaitChange);
@@ -159,9 +159,10 @@ async fn reconcile<I: Bindings>(context: &Context, key: &Key) -> Result<Action, 
 }
 
 /// Detaches everything and takes the finalizer off. The annotation stays, as a record.
-async fn let_go<I: Bindings>(world: &World, binding: &I) -> Result<Action, Error> {
+async fn let_go<I: Bindings>(context: &Context, binding: &I) -> Result<Action, Error> {
+    let world = &context.world;
     let key = Binding::key(binding);
-    attached::detach_all(world, &key).await?;
+    attached::detach_all(context, &key).await?;
     let api = I::api(world, key.namespace.as_deref());
     let finalizer = keys::finalizers::BINDING_DEPENDENCIES_DISTRIBUTOR;
     write::remove_finalizer(&api, I::store(world), binding, finalizer)
@@ -231,7 +232,7 @@ async fn distribute<I: Bindings>(context: &Context, binding: Arc<I>) -> Result<A
         );
     }
     let binding = I::store(world).get(&key).unwrap_or(binding);
-    let detached = attached::detach_orphans(world, &key, &dependencies).await?;
+    let detached = attached::detach_orphans(context, &key, &dependencies).await?;
     let found = Found::of(world, &dependencies).await;
     let outcome = attached::attach_all(context, &*binding, &found).await;
     report(context, &*binding, &outcome, detached);

@@ -2,19 +2,19 @@
 //!
 //! reads   bindings, Clusters
 //! writes  `spec.gracefulEvictionTasks`
-//! woken by  bindings with eviction tasks
+//! woken by  bindings with eviction tasks, releases of clusters and policies
 //!
 //! Whoever makes a task takes the cluster out of `spec.clusters`; the Work stays while the task does, see the reconciler `binding`. An
-//! eviction that would leave the workload nowhere is withdrawn when its time is up.
+//! eviction that would leave the workload nowhere is withdrawn when its time is up, unless somebody releases binding, policy or cluster.
 
 use std::{sync::Arc, time::Duration};
 
 use crds::{object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt as _;
 use propagation::{
-    brake, events,
+    brake::Scope,
+    events,
     eviction::{self, Assessment},
 };
 use runtime::{
@@ -23,6 +23,7 @@ use runtime::{
 use trace::NoTrace;
 
 use crate::{
+    brake,
     world::{Bindings, World},
     write,
 };
@@ -82,6 +83,16 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'
             },
         );
     });
+    let (to, weak) = (Arc::clone(&queue), Arc::downgrade(world));
+    world.brake.on_scope_release(move |scope| {
+        let Some(world) = weak.upgrade() else { return };
+        // Releases are rare.
+        B::store(&world).each(|binding| {
+            if concerns(&**binding, scope) {
+                to.add(Binding::key(&**binding));
+            }
+        });
+    });
     let controller = world.controller(name, queue, options.workers);
     let context = Arc::new(Context {
         world: Arc::clone(world),
@@ -96,6 +107,15 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'
         },
         stop,
     ))
+}
+
+/// Whether a release may end an eviction of the binding.
+fn concerns<B: Binding>(binding: &B, scope: &Scope) -> bool {
+    let mut tasks = binding.spec().graceful_eviction_tasks.iter();
+    match scope {
+        Scope::Cluster(name) => tasks.any(|task| task.from_cluster == *name),
+        Scope::Policy(_) => tasks.next().is_some(),
+    }
 }
 
 async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
@@ -125,16 +145,14 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
 
 fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
     let now = Time(jiff::Timestamp::now());
-    let released = binding
-        .annotations()
-        .get(brake::RELEASE_HOLD)
-        .map(String::as_str);
-    let gone = binding
-        .spec()
-        .graceful_eviction_tasks
-        .iter()
-        .map(|task| task.from_cluster.clone())
-        .filter(|cluster| is_gone(&context.world, cluster))
+    let world = &context.world;
+    let from = || {
+        let tasks = binding.spec().graceful_eviction_tasks.iter();
+        tasks.map(|task| task.from_cluster.clone())
+    };
+    let gone = from().filter(|cluster| is_gone(world, cluster)).collect();
+    let released = from()
+        .filter(|cluster| brake::is_let_go(world, binding, cluster, &now))
         .collect();
     let inputs = eviction::Inputs {
         spec: binding.spec(),
@@ -142,7 +160,7 @@ fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
         generation: binding.meta().generation.unwrap_or_default(),
         timeout: context.timeout,
         gone: &gone,
-        is_released: brake::is_released(released, &now),
+        released: &released,
         now: &now,
     };
     eviction::assess(&inputs, &mut NoTrace)

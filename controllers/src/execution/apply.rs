@@ -16,8 +16,8 @@ use trace::NoTrace;
 use super::{
     Context, Error, MemberRef,
     compared::Print,
-    is_applied,
-    metrics::Request,
+    is_applied, is_carried_out, is_recreating,
+    metrics::{Request, UpdateResult},
     observe::{ObserveError, Place, place},
     status::{self, Interpreted},
 };
@@ -57,12 +57,19 @@ pub(super) enum ManifestError {
     Api(#[from] ApiError),
     #[error("the manifest is not an object: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// The object had been there, vanished in the member, and could not be created again.
+    #[error(transparent)]
+    Recreate(Box<ManifestError>),
 }
 
 impl ManifestError {
     /// Says what the member's answer means.
     fn explained(self, cluster: &str) -> Self {
-        let Self::Api(error) = &self else { return self };
+        let error = match self {
+            Self::Recreate(error) => return Self::Recreate(Box::new(error.explained(cluster))),
+            Self::Api(ref error) => error,
+            _ => return self,
+        };
         let refusal = write::refusal(error, &format!("cluster {cluster}"));
         match refusal.remedy {
             Some(remedy) if refusal.is_lasting => Self::Refused {
@@ -83,6 +90,16 @@ impl ManifestError {
             Self::Plan(PlanError::Retain(error)) if error.layer == LayerName::Webhook => None,
             Self::Plan(_) | Self::Refused { .. } | Self::Malformed(_) => Some(REFUSED),
             Self::Observe(ObserveError::Api(_)) | Self::Api(_) => None,
+            Self::Recreate(error) => error.retry_after(),
+        }
+    }
+
+    /// Whether somebody else wrote first, so that the plan has to be made anew.
+    fn is_lost_race(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_already_exists() || error.is_conflict(),
+            Self::Recreate(error) => error.is_lost_race(),
+            _ => false,
         }
     }
 
@@ -98,6 +115,7 @@ impl ManifestError {
             Self::Observe(ObserveError::NoKind { .. }) => "NoKind",
             Self::Observe(ObserveError::Api(error)) | Self::Api(error) => error.reason(),
             Self::Malformed(_) => "Malformed",
+            Self::Recreate(error) => error.reason(),
         }
     }
 }
@@ -200,7 +218,7 @@ async fn apply_one(
         match try_apply(context, work, manifest, observed, place, cluster).await {
             // The store was behind, the member's own controllers wrote first, or the object is not ours and therefore in no
             // store: decide again on what is there now.
-            Err(ManifestError::Api(error)) if error.is_already_exists() || error.is_conflict() => {
+            Err(error) if error.is_lost_race() => {
                 observed = place.live().await?;
             }
             Ok(applied) => {
@@ -257,15 +275,32 @@ async fn try_apply(
             .asked(manifest, cluster, request, reply.is_ok());
         reply
     };
+    let version = observed
+        .as_ref()
+        .and_then(|it| it.pointer("/metadata/resourceVersion")?.as_str())
+        .map(ToOwned::to_owned);
     let (created, reply) = match plan {
         Plan::Unchanged => {
+            if !is_carried_out(work) {
+                context
+                    .metrics
+                    .asked(manifest, cluster, Request::Update(UpdateResult::None), true);
+            }
             return Ok(Applied::unchanged(observed));
         }
         Plan::Create(object) => {
             let object: DynamicObject = serde_json::from_value(object)?;
-            let recreate = is_applied(work);
+            let recreate = is_applied(work) || is_recreating(work);
             let reply = call(place.api.create(&PostParams::default(), &object)).await;
-            (true, count(Request::Create { recreate }, reply)?)
+            let reply = count(Request::Create { recreate }, reply).map_err(|error| {
+                let error = ManifestError::from(error);
+                if recreate {
+                    ManifestError::Recreate(Box::new(error))
+                } else {
+                    error
+                }
+            })?;
+            (true, reply)
         }
         Plan::Update { object, fields, .. } => {
             tracing::debug!(?fields, cluster, "Object differs from its manifest");
@@ -276,7 +311,8 @@ async fn try_apply(
                     .replace(&place.key.name, &PostParams::default(), &object),
             )
             .await;
-            (false, count(Request::Update, reply)?)
+            let result = UpdateResult::of(version.as_deref(), reply.as_ref().ok());
+            (false, count(Request::Update(result), reply)?)
         }
     };
     let mut reply = place.typed(reply);

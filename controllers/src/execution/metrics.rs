@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crds::object::{self, Gvk};
+use kube::api::DynamicObject;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -71,8 +72,41 @@ impl Default for Metrics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
     Create { recreate: bool },
-    Update,
+    Update(UpdateResult),
     Delete,
+}
+
+/// What an update came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UpdateResult {
+    /// The member was not asked, because the object is as it should be, or refused.
+    None,
+    /// The member took the object and changed nothing.
+    Unchanged,
+    Updated,
+}
+
+impl UpdateResult {
+    /// Compares the version before an update with the reply to it.
+    pub(super) fn of(version: Option<&str>, reply: Option<&DynamicObject>) -> Self {
+        match reply {
+            None => Self::None,
+            Some(reply)
+                if version.is_some() && reply.metadata.resource_version.as_deref() == version =>
+            {
+                Self::Unchanged
+            }
+            Some(_) => Self::Updated,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Unchanged => "unchanged",
+            Self::Updated => "updated",
+        }
+    }
 }
 
 impl Metrics {
@@ -123,14 +157,14 @@ impl Metrics {
                     recreate: if recreate { "true" } else { "false" },
                 })
                 .inc(),
-            Request::Update => self
+            Request::Update(update) => self
                 .updated
                 .get_or_create(&UpdateLabels {
                     result,
                     apiversion,
                     kind,
                     member_cluster,
-                    operationResult: if succeeded { "updated" } else { "none" },
+                    operationResult: update.as_str(),
                 })
                 .inc(),
             Request::Delete => self
@@ -163,7 +197,22 @@ mod tests {
         metrics.register(&mut registry);
         let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment"});
         metrics.asked(&manifest, "m1", Request::Create { recreate: true }, true);
-        metrics.asked(&manifest, "m1", Request::Update, true);
+        let reply = |version: &str| {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "resourceVersion": version},
+            }))
+            .unwrap();
+            object
+        };
+        for result in [
+            UpdateResult::of(Some("1"), Some(&reply("2"))),
+            UpdateResult::of(Some("1"), Some(&reply("1"))),
+            UpdateResult::None,
+        ] {
+            metrics.asked(&manifest, "m1", Request::Update(result), true);
+        }
+        let refused = UpdateResult::of(Some("1"), None);
+        metrics.asked(&manifest, "m1", Request::Update(refused), false);
         metrics.asked(&manifest, "m1", Request::Delete, false);
         metrics.synced(true, Duration::from_millis(3));
         let mut text = String::new();
@@ -171,6 +220,9 @@ mod tests {
         for line in [
             r#"create_resource_to_cluster{result="success",apiversion="apps/v1",kind="Deployment",member_cluster="m1",recreate="true"} 1"#,
             r#"update_resource_to_cluster{result="success",apiversion="apps/v1",kind="Deployment",member_cluster="m1",operationResult="updated"} 1"#,
+            r#"update_resource_to_cluster{result="success",apiversion="apps/v1",kind="Deployment",member_cluster="m1",operationResult="unchanged"} 1"#,
+            r#"update_resource_to_cluster{result="success",apiversion="apps/v1",kind="Deployment",member_cluster="m1",operationResult="none"} 1"#,
+            r#"update_resource_to_cluster{result="error",apiversion="apps/v1",kind="Deployment",member_cluster="m1",operationResult="none"} 1"#,
             r#"delete_resource_from_cluster{result="error",apiversion="apps/v1",kind="Deployment",member_cluster="m1"} 1"#,
             r#"work_sync_workload_duration_seconds_count{result="success"} 1"#,
         ] {

@@ -58,6 +58,8 @@ pub enum Error {
         cluster: String,
         message: String,
     },
+    #[error("decide about the objects of terminating work {work}")]
+    Fate { work: Key, source: ApiError },
     #[error("release work {work}")]
     Release { work: Key, source: ApiError },
     #[error("interpret objects of work {work}: {message}")]
@@ -72,6 +74,7 @@ impl ReconcileError for Error {
             Self::NoExecutionSpace { .. } => "NoExecutionSpace",
             Self::Apply { .. } => "ApplyFailed",
             Self::Remove { .. } => "RemoveFailed",
+            Self::Fate { source, .. } => source.reason(),
             Self::Release { .. } => "ReleaseFailed",
             Self::Interpret { .. } => "InterpretFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
@@ -91,6 +94,7 @@ impl ReconcileError for Error {
 
     fn is_conflict(&self) -> bool {
         match self {
+            Self::Fate { source, .. } => source.is_conflict(),
             Self::Release { source, .. } | Self::PatchStatus { source, .. } => {
                 source.is_conflict() || source.is_not_found()
             }
@@ -202,6 +206,25 @@ fn is_applied(work: &Work) -> bool {
     work.status
         .as_ref()
         .is_some_and(|status| conditions::is_true(&status.conditions, conditions::work::APPLIED))
+}
+
+/// Whether the Work, as it is now, is known to be in the member: what is looked at again then counts as nothing.
+fn is_carried_out(work: &Work) -> bool {
+    let conditions = work.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .filter(|it| it.type_ == conditions::work::APPLIED)
+        .any(|it| {
+            it.status == conditions::status::TRUE
+                && it.observed_generation == work.metadata.generation
+        })
+}
+
+/// Whether the Work says that an object which vanished in the member could not be created again.
+fn is_recreating(work: &Work) -> bool {
+    let conditions = work.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .filter(|it| it.type_ == conditions::work::APPLIED)
+        .any(|it| it.reason == conditions::work::RECREATE_FAILED)
 }
 
 /// Whether the member answers, as far as we know.

@@ -1,5 +1,7 @@
 //! Cleans the member after a Work that goes, then lets the Work go.
 
+use std::time::Duration;
+
 use crds::{cluster::Cluster, keys::finalizers::EXECUTION_CONTROLLER, object::Key, work::Work};
 use interpreter::Target;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
@@ -12,15 +14,18 @@ use super::{
     Context, Error, MemberRef,
     apply::ManifestError,
     is_ready,
-    metrics::Request,
+    metrics::{Request, UpdateResult},
     observe::{ObserveError, Place, place},
     works_api,
 };
 use crate::{
-    brake::{Fate, fate},
+    brake::{Fate, fate, is_left_behind},
     records::{Action as Asked, Outcome},
     write,
 };
+
+/// When a terminating Work is looked at again whose template's kind is not known.
+const UNKNOWN: Duration = Duration::from_secs(10);
 
 pub(super) async fn remove(
     context: &Context,
@@ -38,20 +43,18 @@ pub(super) async fn remove(
         return Ok(Action::AwaitChange);
     }
     let leaving = cluster.is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some());
-    let fate = if leaving {
-        Fate::Remove
-    } else {
-        fate(&context.world, &context.events, work)
-            .await
-            .map_err(|source| Error::PatchStatus {
-                work: Key::of_meta(&work.metadata),
-                source,
-            })?
-    };
+    let fate = fate(&context.world, &context.events, work, leaving)
+        .await
+        .map_err(|source| Error::Fate {
+            work: Key::of_meta(&work.metadata),
+            source,
+        })?;
+    let is_left_behind = leaving && cluster.is_some_and(is_left_behind);
     match context.world.members.member(name) {
         // A release wakes it.
         _ if fate == Fate::Held => return Ok(Action::AwaitChange),
-        _ if fate == Fate::Keep => {}
+        _ if fate == Fate::Unknown => return Ok(Action::Requeue(UNKNOWN)),
+        _ if fate == Fate::Keep || is_left_behind => {}
         Some(member) if is_ready(cluster) => {
             let key = Key::of_meta(&work.metadata);
             for (ordinal, manifest) in execution::manifests(work).iter().enumerate() {
@@ -104,7 +107,14 @@ async fn clean(
     // Read live: a deletion is decided on what the member has, not on what we last heard of it.
     let observed = place.live().await?;
     if work.spec.preserve_resources_on_deletion == Some(true) {
-        return release(context, manifest, &key, &place, observed.as_ref()).await;
+        return release(
+            context,
+            (manifest, &member.name),
+            &key,
+            &place,
+            observed.as_ref(),
+        )
+        .await;
     }
     if let DeletePlan::Delete {
         uid,
@@ -137,7 +147,7 @@ async fn clean(
 /// keep a Work from letting go.
 async fn release(
     context: &Context,
-    manifest: &Value,
+    (manifest, cluster): (&Value, &str),
     work: &Key,
     place: &Place,
     observed: Option<&Value>,
@@ -156,8 +166,16 @@ async fn release(
         Err(_) => None,
     };
     let name = &place.key.name;
+    let count = |reply: &Result<DynamicObject, ApiError>| {
+        let version = observed.and_then(|it| it.pointer("/metadata/resourceVersion")?.as_str());
+        let request = Request::Update(UpdateResult::of(version, reply.as_ref().ok()));
+        let metrics = &context.metrics;
+        metrics.asked(manifest, cluster, request, reply.is_ok());
+    };
     if let Some(object) = wanted {
-        match call(place.api.replace(name, &PostParams::default(), &object)).await {
+        let reply = call(place.api.replace(name, &PostParams::default(), &object)).await;
+        count(&reply);
+        match reply {
             Err(error) if error.is_refusal() => {}
             Err(error) if error.is_not_found() => return Ok(()),
             replaced => return replaced.map(drop).map_err(Into::into),
@@ -166,12 +184,8 @@ async fn release(
     let Some(patch) = observed.and_then(execution::unmark) else {
         return Ok(());
     };
-    call(
-        place
-            .api
-            .patch(name, &PatchParams::default(), &Patch::Merge(&patch)),
-    )
-    .await
-    .map(drop)
-    .map_err(Into::into)
+    let params = PatchParams::default();
+    let reply = call(place.api.patch(name, &params, &Patch::Merge(&patch))).await;
+    count(&reply);
+    reply.map(drop).map_err(Into::into)
 }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::{
     Context, Error, MemberRef,
     apply::{Applied, ManifestError},
+    is_recreating,
     observe::place,
     works_api,
 };
@@ -43,10 +44,13 @@ pub(super) async fn applied(
     set_dispatching(context, work, &mut status, false, &now);
 
     let recreated = outcomes.iter().flatten().any(|outcome| outcome.created)
-        && conditions::is_true(&status.conditions, texts::APPLIED)
+        && (conditions::is_true(&status.conditions, texts::APPLIED) || is_recreating(work))
         && !status.manifest_statuses.is_empty();
     let condition = if recreated && errors.is_empty() {
         built::recreated(None, work.metadata.generation)
+    } else if is_recreation_alone(outcomes) {
+        let text = built::joined(&errors);
+        built::recreated(Some(&text), work.metadata.generation)
     } else if is_marks_alone(outcomes) {
         built::mark_removed(built::joined(&errors), work.metadata.generation)
     } else {
@@ -140,6 +144,15 @@ fn is_marks_alone(outcomes: &[Result<Applied, ManifestError>]) -> bool {
         .filter_map(|outcome| outcome.as_ref().err())
         .peekable();
     errors.peek().is_some() && errors.all(|error| matches!(error, ManifestError::MarkRemoved(_)))
+}
+
+/// Whether nothing failed but to create again what had vanished.
+fn is_recreation_alone(outcomes: &[Result<Applied, ManifestError>]) -> bool {
+    let mut errors = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().err())
+        .peekable();
+    errors.peek().is_some() && errors.all(|error| matches!(error, ManifestError::Recreate(_)))
 }
 
 /// A Work that was applied by re-creating keeps saying so until it is applied for another reason.

@@ -108,9 +108,11 @@ pub(super) fn subscribe(world: &Arc<World>, lanes: &Arc<Lanes>) {
         let is_leaving = |cluster: Option<&Arc<Cluster>>| {
             cluster.is_some_and(|cluster| cluster.metadata.deletion_timestamp.is_some())
         };
+        let fell_silent = is_ready(before.map(AsRef::as_ref)) && !is_ready(now.map(AsRef::as_ref));
         let turned_ready = is_ready(now.map(AsRef::as_ref)) && !is_ready(before.map(AsRef::as_ref));
-        // A cluster that begins to leave, or is gone, releases the Works that waited for it.
-        let left = change.is_deletion() || is_leaving(now) && !is_leaving(before);
+        // A cluster that begins to leave, or is gone, releases the Works that waited for it; so does one that leaves and stops to
+        // answer, because nothing is cleaned in it then.
+        let left = change.is_deletion() || is_leaving(now) && (!is_leaving(before) || fell_silent);
         let name = change.object().name_any();
         if turned_ready || left {
             wake_all(&world, &to, &name, |_| true);

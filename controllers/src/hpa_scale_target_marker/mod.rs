@@ -4,21 +4,25 @@
 //! reads   `HorizontalPodAutoscalers`, their scale targets     woken by  both
 //! writes  the label on scale targets
 //!
-//! The label goes with the last claimed autoscaler of an object. One that a user has put on an object that no autoscaler ever had is not
+//! The label goes with the last claimed autoscaler of an object, also if that went while nobody looked: an annotation tells whose label
+//! it is. One that a user has put on an object that no autoscaler ever had is not
 //! touched.
 
 mod targets;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crds::object::{Gvk, Key};
 use futures::future::BoxFuture;
-use kube::api::{Patch, PatchParams};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use parking_lot::Mutex;
 use propagation::hpa;
 use runtime::{
-    Action, ApiError, Change, Queue, controller::ReconcileError, error::call, queue::Priority,
-    store::key_of,
+    Action, ApiError, Change, Controller, Queue, controller::ReconcileError, error::call,
+    queue::Priority, store::key_of,
 };
 
 use self::targets::{Target, Targets};
@@ -26,6 +30,9 @@ use crate::{
     detector::TemplateKey,
     world::{World, dynamic_api, to_value},
 };
+
+/// When an object is looked at again whose autoscalers are not known yet.
+const UNKNOWN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -53,7 +60,15 @@ pub fn prepare(world: &Arc<World>) -> BoxFuture<'static, ()> {
     let queue = Queue::new();
     let targets = Arc::new(Mutex::new(Targets::default()));
     subscribe(world, &queue, &targets);
-    let controller = world.controller("hpa-scale-target-marker", queue, 1);
+    // Dashboards know the queue under a name of its own.
+    let (name, reconciles) = ("hpa-scale-target-marker", Arc::clone(&world.reconciles));
+    reconciles.measure("scale target worker", name, &queue, 1);
+    let controller = Controller {
+        name,
+        queue,
+        workers: 1,
+        metrics: reconciles,
+    };
     let (world, stop) = (Arc::clone(world), world.stop.clone());
     Box::pin(controller.run(
         move |key: TemplateKey| {
@@ -99,11 +114,26 @@ fn subscribe(world: &Arc<World>, queue: &Arc<Queue<TemplateKey>>, targets: &Arc<
                 gvk: gvk.clone(),
                 key: key_of(change.object().as_ref()),
             };
-            if targets.lock().contains(&Target::from(key.clone())) {
+            // What an earlier process marked may have lost its autoscaler since.
+            let is_found = matches!(change, Change::Added { .. })
+                && change.object().annotations().contains_key(hpa::MARKED);
+            if is_found || targets.lock().contains(&Target::from(key.clone())) {
                 to.add_with(key, priority);
             }
         }
     });
+}
+
+/// Whether every autoscaler has been seen: before that nothing is without one.
+fn knows_autoscalers(world: &World) -> bool {
+    let mut stores = world
+        .templates
+        .kinds()
+        .into_iter()
+        .filter(is_autoscaler)
+        .filter_map(|gvk| world.templates.store(&gvk))
+        .peekable();
+    stores.peek().is_some() && stores.all(|store| store.is_synced())
 }
 
 async fn reconcile(
@@ -119,6 +149,9 @@ async fn reconcile(
         return Ok(Action::AwaitChange);
     };
     let is_target = targets.lock().contains(&Target::from(key.clone()));
+    if !is_target && !knows_autoscalers(world) {
+        return Ok(Action::Requeue(UNKNOWN));
+    }
     let Some(patch) = hpa::mark(&to_value(&object), is_target) else {
         return Ok(Action::AwaitChange);
     };

@@ -22,6 +22,7 @@
 //!     "rendered": [{"type": "overrideRule", "policy": {…}, "cluster": "member1", "rule": 1, "code": "RuleApplied", "reason": "",
 //!                   "operations": [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "…"}]}],
 //!     "error": null,
+//!     "held": [{"type": "brake", "scope": "PropagationPolicy shop/web", "held": true, "reason": "more than 30 % and …"}],
 //!     "work": {"namespace": "karmada-es-member1", "name": "web-…", "generation": 1, "conditions": […]},
 //!     "answers": [{"manifest": 0, "action": "create", "result": "Success", "message": "", "at": "2026-01-01T00:00:00Z", "attempts": 1}]
 //!   }]
@@ -29,7 +30,8 @@
 //! ```
 //!
 //! Items have the shapes of [`propagation::trace::Item`]. `candidates` tells how every policy fares now, whether or not the template
-//! is claimed; `claim` tells what becomes of the claim. Values of Secrets are left out.
+//! is claimed; `claim` tells what becomes of the claim. `held` tells what the brake keeps in a cluster that should have been left. A Namespace that every
+//! member has is told by its Works alone. Values of Secrets are left out.
 
 mod answers;
 mod object;

@@ -11,6 +11,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{ResourceExt, api::DynamicObject};
 use propagation::{
+    brake::HeldBack,
     overrides,
     render::{self, Gates, Place, Plan, Target},
     trace::Item,
@@ -22,6 +23,7 @@ use trace::{NoTrace, Recorder};
 use super::answers::Answer;
 use crate::{
     binding::Overrides,
+    brake::Holder,
     detector,
     world::{Bindings, World, to_value},
 };
@@ -60,6 +62,9 @@ struct ClusterAccount {
     /// Why the cluster gets no manifest.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What the brake keeps in the cluster although nobody wants it there any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held: Vec<Item>,
     #[serde(skip_serializing_if = "Option::is_none")]
     work: Option<WorkAccount>,
     answers: Vec<Answer>,
@@ -85,8 +90,9 @@ pub enum Found {
     Several(Vec<String>),
 }
 
-/// Puts the account of a template together. `kind` is `Deployment` or `Deployment.apps`, in any case.
-pub async fn account(world: &World, kind: &str, key: &Key) -> Found {
+/// Puts the account of a template together, with the gates that rendering goes by. `kind` is `Deployment` or `Deployment.apps`, in any
+/// case.
+pub async fn account(world: &World, gates: Gates, kind: &str, key: &Key) -> Found {
     let (kind, group) = kind
         .split_once('.')
         .map_or((kind, None), |(kind, group)| (kind, Some(group)));
@@ -109,9 +115,9 @@ pub async fn account(world: &World, kind: &str, key: &Key) -> Found {
         [] => Found::Nothing,
         [(gvk, object)] => {
             let account = if key.namespace.is_some() {
-                tell::<ResourceBinding>(world, gvk, key, object).await
+                tell::<ResourceBinding>(world, gates, gvk, key, object).await
             } else {
-                tell::<ClusterResourceBinding>(world, gvk, key, object).await
+                tell::<ClusterResourceBinding>(world, gates, gvk, key, object).await
             };
             Found::Account(Box::new(account))
         }
@@ -124,7 +130,13 @@ pub async fn account(world: &World, kind: &str, key: &Key) -> Found {
     }
 }
 
-async fn tell<B: Bindings>(world: &World, gvk: &Gvk, key: &Key, object: &DynamicObject) -> Account {
+async fn tell<B: Bindings>(
+    world: &World,
+    gates: Gates,
+    gvk: &Gvk,
+    key: &Key,
+    object: &DynamicObject,
+) -> Account {
     let mut template = to_value(object);
     if let Value::Object(template) = &mut template {
         template.insert("apiVersion".into(), gvk.api_version().into());
@@ -148,7 +160,9 @@ async fn tell<B: Bindings>(world: &World, gvk: &Gvk, key: &Key, object: &Dynamic
         }),
         policy: detector::explain::<B>(world, gvk, key, object),
         clusters: match &binding {
-            Some(binding) => clusters(world, &**binding, &template, is_secret(gvk)).await,
+            Some(binding) => clusters(world, gates, &**binding, &template, is_secret(gvk)).await,
+            // Every member has it, without a policy and a binding.
+            None if gvk.is("", "Namespace") => clusters_of_namespace(world, key, object),
             None => Vec::new(),
         },
         binding: binding.as_ref().map(|binding| of_binding(&**binding)),
@@ -177,17 +191,19 @@ fn of_binding<B: Binding>(binding: &B) -> BindingAccount {
 /// Each cluster that gets, or still has, a Work of the binding.
 async fn clusters<B: Bindings>(
     world: &World,
+    gates: Gates,
     binding: &B,
     template: &Value,
     is_secret: bool,
 ) -> Vec<ClusterAccount> {
     let found = Overrides::of(world, binding.spec().resource.namespace.as_deref());
     let (cluster_policies, policies) = (found.cluster_policies(), found.policies());
-    let plan = Plan::new(binding, template, Gates::default(), &mut NoTrace);
+    let plan = Plan::new(binding, template, gates, &mut NoTrace);
     let targets = render::targets(binding.spec());
     let mut works = binding.permanent_id().map_or_else(Vec::new, |id| {
         world.works.by_index(world.works_by_binding, id)
     });
+    let held = world.brake.held_back(&Holder::of(binding));
     let mut told = Vec::new();
     for target in &targets {
         let mut recorder = Recorder::default();
@@ -215,22 +231,67 @@ async fn clusters<B: Bindings>(
             rendered: readable(recorder.items, is_secret),
             error: outcome.err(),
             answers: answers(world, work.as_deref()),
+            held: verdicts(&held, &target.cluster),
             work: work.as_deref().map(of_work),
         });
     }
-    for work in works {
-        let namespace = work.namespace().unwrap_or_default();
-        told.push(ClusterAccount {
-            cluster: names::cluster_of_execution_namespace(&namespace)
-                .unwrap_or_default()
-                .to_owned(),
-            rendered: Vec::new(),
-            error: None,
-            answers: answers(world, Some(&work)),
-            work: Some(of_work(&work)),
-        });
-    }
+    told.extend(works.iter().map(|work| of_lone_work(world, work, &held)));
     told
+}
+
+/// Each cluster that has a Work of a Namespace which goes everywhere.
+fn clusters_of_namespace(
+    world: &World,
+    key: &Key,
+    namespace: &DynamicObject,
+) -> Vec<ClusterAccount> {
+    let name = names::work_name(&key.name, "Namespace", None);
+    let mut clusters = world.clusters.keys();
+    clusters.sort();
+    clusters
+        .iter()
+        .filter_map(|cluster| {
+            let space = names::execution_namespace(&cluster.name);
+            let work = world.works.get(&Key::new(&space, &name))?;
+            let mut owners = work.owner_references().iter();
+            owners.find(|owner| Some(&owner.uid) == namespace.metadata.uid.as_ref())?;
+            let held = world
+                .brake
+                .held_back(&Holder::Work(Key::of_meta(&work.metadata)));
+            Some(of_lone_work(world, &work, &held))
+        })
+        .collect()
+}
+
+/// The account of a Work that nothing is rendered for, or that is rendered elsewhere.
+fn of_lone_work(world: &World, work: &Work, held: &[HeldBack]) -> ClusterAccount {
+    let namespace = work.namespace().unwrap_or_default();
+    let cluster = names::cluster_of_execution_namespace(&namespace).unwrap_or_default();
+    ClusterAccount {
+        cluster: cluster.to_owned(),
+        rendered: Vec::new(),
+        error: None,
+        answers: answers(world, Some(work)),
+        held: verdicts(held, cluster),
+        work: Some(of_work(work)),
+    }
+}
+
+/// What the brake said about removals from a cluster.
+fn verdicts(held: &[HeldBack], cluster: &str) -> Vec<Item> {
+    held.iter()
+        .filter(|item| item.cluster == cluster)
+        .map(|item| Item::Brake {
+            scope: item
+                .hold
+                .scope
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            held: true,
+            reason: item.hold.message.clone(),
+        })
+        .collect()
 }
 
 async fn rendered<B: Bindings>(

@@ -25,6 +25,7 @@ use crds::{
     object::Key,
     work::{ClusterResourceBinding, ResourceBinding},
 };
+use propagation::render::Gates;
 use tokio::sync::Semaphore;
 
 #[derive(Clone)]
@@ -101,6 +102,7 @@ async fn neighbours_only(
 #[derive(Clone)]
 struct Kept {
     world: Arc<World>,
+    gates: Gates,
     /// One answer at a time: each costs about what rendering the object for all its clusters costs.
     turn: Arc<Semaphore>,
 }
@@ -114,7 +116,7 @@ pub(super) fn engine(world: Arc<World>) -> Router {
 }
 
 /// The pages about templates.
-pub(super) fn records(world: Arc<World>) -> Router {
+pub(super) fn records(world: Arc<World>, gates: Gates) -> Router {
     Router::new()
         .route(
             "/debug/records/{namespace}/{kind}/{name}",
@@ -123,6 +125,7 @@ pub(super) fn records(world: Arc<World>) -> Router {
         .route("/debug/records/{kind}/{name}", get(of_cluster_scoped))
         .with_state(Kept {
             world,
+            gates,
             turn: Arc::new(Semaphore::new(1)),
         })
 }
@@ -142,14 +145,14 @@ async fn of_cluster_scoped(
 }
 
 async fn record(kept: Kept, kind: String, key: Key) -> Response {
-    let Kept { world, turn } = kept;
+    let Kept { world, gates, turn } = kept;
     let Ok(_turn) = turn.acquire().await else {
         return told(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     };
     let missing = format!("there is no {kind} {key} among the objects that may be propagated");
     // Most of it is computing, in between it may wait for a rule.
     let handle = tokio::runtime::Handle::current();
-    let account = move || handle.block_on(records::account(&world, &kind, &key));
+    let account = move || handle.block_on(records::account(&world, gates, &kind, &key));
     match tokio::task::spawn_blocking(account).await {
         Ok(Found::Account(account)) => Json(account).into_response(),
         Ok(Found::Nothing) => told(StatusCode::NOT_FOUND, &missing),

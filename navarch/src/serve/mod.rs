@@ -220,7 +220,7 @@ fn prepare(world: &Arc<World>, resolved: &Resolved) -> Prepared {
             tasks: controllers(world, resolved),
         });
         if resolved.debug {
-            pages = pages.merge(debug::records(Arc::clone(world)));
+            pages = pages.merge(debug::records(Arc::clone(world), resolved.rendering));
         }
     }
     if resolved.debug {
@@ -242,13 +242,9 @@ fn controllers(world: &Arc<World>, resolved: &Resolved) -> Vec<BoxFuture<'static
     roles.push(discovery::prepare(world, resolved.discovery.clone()));
     let is_on = |switch| resolved.controllers.is_on(switch);
     if is_on(switches::APPLICATION_FAILOVER) {
-        roles.push(application_failover::prepare::<ResourceBinding>(
+        roles.extend(application_failover::prepare(
             world,
-            resolved.application_failover.clone(),
-        ));
-        roles.push(application_failover::prepare::<ClusterResourceBinding>(
-            world,
-            resolved.application_failover.clone(),
+            &resolved.application_failover,
         ));
     }
     if is_on(switches::BINDING) {

@@ -6,16 +6,19 @@
 //! is to be removed any longer. Besides, nothing leaves a workload on no cluster at all while its template exists, and nothing goes
 //! because the kind of its template is not served any more.
 
+mod condition;
 mod threshold;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 use trace::Sink;
 
+pub use self::condition::{held, read_held};
 pub use self::threshold::{Threshold, ThresholdError};
 use crate::clock::since;
 use crate::matching::{PolicyKind, PolicyRef};
@@ -30,6 +33,10 @@ pub const RELEASE_HOLD: &str = "navarch.dev/release-hold";
 pub const REMOVAL_HELD: &str = "RemovalHeld";
 /// How long a release is in force. What goes meanwhile is not counted.
 pub const RELEASE_LASTS: Duration = Duration::from_mins(5);
+/// How far the clock of whoever releases may be ahead. A release from further ahead would keep the brake off until its time comes.
+const RELEASE_AHEAD: Duration = Duration::from_mins(1);
+/// For how long a total is taken for what there is now: it is counted once in a while, not for each object of a wave.
+const TOTAL_LASTS: Duration = Duration::from_secs(1);
 
 /// What removals are counted by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -73,31 +80,48 @@ pub struct Ledger {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Window {
-    /// How many objects the scope had before the first of these removals.
+    /// In the order in which they went.
+    removals: VecDeque<Gone>,
+    objects: BTreeSet<Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Gone {
+    object: Arc<str>,
+    at: Time,
+    /// How many objects the scope had before it.
     total: usize,
-    removals: BTreeMap<String, Time>,
 }
 
 impl Ledger {
     /// Records a removal under a scope that has `total` objects before it. The same object counts once.
     pub fn record(&mut self, scope: &Scope, object: &str, total: usize, now: &Time) {
         let window = self.windows.entry(scope.clone()).or_default();
-        if window.removals.is_empty() {
-            window.total = total;
+        if window.objects.contains(object) {
+            return;
         }
-        window
-            .removals
-            .entry(object.to_owned())
-            .or_insert_with(|| now.clone());
+        let object: Arc<str> = object.into();
+        window.objects.insert(Arc::clone(&object));
+        window.removals.push_back(Gone {
+            object,
+            at: now.clone(),
+            total,
+        });
     }
 
     /// Forgets the removals of a scope that are older than the window.
     pub fn prune(&mut self, scope: &Scope, window: Duration, now: &Time) {
-        if let Some(kept) = self.windows.get_mut(scope) {
-            kept.removals.retain(|_, at| since(at, now) <= window);
-            if kept.removals.is_empty() {
-                self.windows.remove(scope);
-            }
+        let Some(kept) = self.windows.get_mut(scope) else {
+            return;
+        };
+        while let Some(gone) = kept.removals.front()
+            && since(&gone.at, now) > window
+        {
+            kept.objects.remove(&gone.object);
+            kept.removals.pop_front();
+        }
+        if kept.removals.is_empty() {
+            self.windows.remove(scope);
         }
     }
 
@@ -106,9 +130,15 @@ impl Ledger {
         self.windows.remove(scope);
     }
 
-    /// How many objects the scope had when the window began, unless nothing has gone since.
+    /// How many objects the scope had before the first removal that still counts, unless nothing has gone.
     pub fn total(&self, scope: &Scope) -> Option<usize> {
-        self.windows.get(scope).map(|window| window.total)
+        Some(self.windows.get(scope)?.removals.front()?.total)
+    }
+
+    /// How many objects the scope had a moment ago, if it was counted then.
+    pub fn recent_total(&self, scope: &Scope, now: &Time) -> Option<usize> {
+        let last = self.windows.get(scope)?.removals.back()?;
+        (since(&last.at, now) < TOTAL_LASTS).then_some(last.total)
     }
 
     fn gone(&self, scope: &Scope) -> usize {
@@ -120,7 +150,7 @@ impl Ledger {
     fn contains(&self, scope: &Scope, object: &str) -> bool {
         self.windows
             .get(scope)
-            .is_some_and(|window| window.removals.contains_key(object))
+            .is_some_and(|window| window.objects.contains(object))
     }
 }
 
@@ -145,11 +175,9 @@ pub struct Removal<'a> {
     pub is_released: bool,
 }
 
-/// What a scope has and allows.
+/// What a scope allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
-    /// How many objects there were when the window began.
-    pub total: usize,
     pub threshold: Threshold,
     /// Removals of this scope are held already.
     pub is_held: bool,
@@ -184,8 +212,8 @@ impl Reason {
         }
     }
 
-    /// The reason that a condition gives.
-    pub fn of(condition: &Condition) -> Option<Self> {
+    /// The reason of this name.
+    pub fn named(name: &str) -> Option<Self> {
         [
             Self::ClusterLimit,
             Self::PolicyLimit,
@@ -193,7 +221,12 @@ impl Reason {
             Self::KindGone,
         ]
         .into_iter()
-        .find(|reason| reason.as_str() == condition.reason)
+        .find(|reason| reason.as_str() == name)
+    }
+
+    /// The reason that a condition gives.
+    pub fn of(condition: &Condition) -> Option<Self> {
+        Self::named(&condition.reason)
     }
 }
 
@@ -203,18 +236,50 @@ pub struct Hold {
     pub reason: Reason,
     /// The scope with too many removals.
     pub scope: Option<Scope>,
+    /// What the scope allowed.
+    pub threshold: Option<Threshold>,
     /// Why, and what to do next. `{}` stands for the argument of `navarch release-hold` that names the object itself.
     pub message: String,
 }
 
-/// Decides about one removal. `allowance` is asked for each scope.
+/// An object that stays in a cluster although something asks for its removal.
+#[derive(Debug, Clone)]
+pub struct HeldBack {
+    pub cluster: String,
+    /// How many objects these are: one, or all of a cluster that leaves the fleet.
+    pub objects: usize,
+    pub hold: Hold,
+}
+
+impl HeldBack {
+    pub fn new(cluster: &str, hold: Hold) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            objects: 1,
+            hold,
+        }
+    }
+}
+
+/// The text is another one when it was read off a condition.
+impl PartialEq for HeldBack {
+    fn eq(&self, other: &Self) -> bool {
+        self.cluster == other.cluster
+            && self.hold.reason == other.hold.reason
+            && self.hold.scope == other.hold.scope
+    }
+}
+
+/// Decides about one removal. `allowance` is asked for each scope; `total`, how many objects a scope had when the window began, only
+/// for those where it matters.
 pub fn decide(
     removal: &Removal<'_>,
     ledger: &Ledger,
     allowance: impl Fn(&Scope) -> Allowance,
+    total: impl FnMut(&Scope) -> usize,
     sink: &mut impl Sink<Item>,
 ) -> Verdict {
-    let verdict = judge(removal, ledger, allowance);
+    let verdict = judge(removal, ledger, allowance, total);
     sink.record(|| match &verdict {
         Verdict::Proceed => Item::Brake {
             scope: String::new(),
@@ -238,29 +303,26 @@ fn judge(
     removal: &Removal<'_>,
     ledger: &Ledger,
     allowance: impl Fn(&Scope) -> Allowance,
+    mut total: impl FnMut(&Scope) -> usize,
 ) -> Verdict {
-    if removal.is_released {
-        return Verdict::Proceed;
-    }
     let allowances: Vec<(&Scope, Allowance)> = removal
         .scopes
         .iter()
         .map(|scope| (scope, allowance(scope)))
         .collect();
-    if let Some(doubt) = removal.doubt
-        && !allowances.iter().any(|(_, it)| it.is_released)
-    {
+    // Whoever releases a cluster means everything that is held there, whatever holds it.
+    if removal.is_released || allowances.iter().any(|(_, it)| it.is_released) {
+        return Verdict::Proceed;
+    }
+    if let Some(doubt) = removal.doubt {
         return Verdict::Hold(doubtful(doubt));
     }
     for (scope, allowance) in allowances {
-        if allowance.is_released || allowance.threshold.is_off() {
+        if allowance.threshold.is_off() || ledger.contains(scope, removal.object) {
             continue;
         }
-        if ledger.contains(scope, removal.object) {
-            continue;
-        }
-        let limit = allowance.threshold.limit(allowance.total);
-        if allowance.is_held || ledger.gone(scope) >= limit {
+        let mut is_full = || ledger.gone(scope) >= allowance.threshold.limit(total(scope));
+        if allowance.is_held || is_full() {
             return Verdict::Hold(too_many(scope, allowance.threshold));
         }
     }
@@ -281,6 +343,7 @@ fn doubtful(doubt: Doubt) -> Hold {
     Hold {
         reason,
         scope: None,
+        threshold: None,
         message: message.to_owned(),
     }
 }
@@ -293,6 +356,7 @@ fn too_many(scope: &Scope, threshold: Threshold) -> Hold {
             Scope::Policy(_) => Reason::PolicyLimit,
         },
         scope: Some(scope.clone()),
+        threshold: Some(threshold),
         message: format!(
             "more than {} % and more than {} of the objects of {scope} would go within {} s; if that is meant, let them go with `navarch release-hold {}`",
             threshold.percent,
@@ -303,12 +367,42 @@ fn too_many(scope: &Scope, threshold: Threshold) -> Hold {
     }
 }
 
+/// What the annotation [`RELEASE_HOLD`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    None,
+    InForce,
+    Over,
+    /// It releases nothing, and never will; the text says why and what to do.
+    Invalid(String),
+}
+
+/// Reads the release annotation.
+pub fn release(annotation: Option<&str>, now: &Time) -> Release {
+    let Some(text) = annotation else {
+        return Release::None;
+    };
+    let invalid = |why: &str| {
+        Release::Invalid(format!(
+            "{RELEASE_HOLD} is not used: {text:?} {why}; give the present time, as `navarch release-hold` does"
+        ))
+    };
+    let Ok(released) = text.parse().map(Time) else {
+        return invalid("is not a time as in RFC 3339");
+    };
+    if since(now, &released) > RELEASE_AHEAD {
+        return invalid("is more than a minute ahead of the clock of this process");
+    }
+    if since(&released, now) <= RELEASE_LASTS {
+        Release::InForce
+    } else {
+        Release::Over
+    }
+}
+
 /// Whether the release annotation is in force.
 pub fn is_released(annotation: Option<&str>, now: &Time) -> bool {
-    let Some(Ok(released)) = annotation.map(str::parse::<k8s_openapi::jiff::Timestamp>) else {
-        return false;
-    };
-    since(&Time(released), now) <= RELEASE_LASTS
+    release(annotation, now) == Release::InForce
 }
 
 #[cfg(test)]

@@ -20,9 +20,8 @@ fn cluster() -> Scope {
 fn remove(ledger: &mut Ledger, object: &str, total: usize, limits: Threshold, now: i64) -> bool {
     let scope = cluster();
     ledger.prune(&scope, limits.window, &at(now));
-    let total = ledger.total(&scope).unwrap_or(total);
+    let began = ledger.total(&scope).unwrap_or(total);
     let allowance = |_: &Scope| Allowance {
-        total,
         threshold: limits,
         is_held: false,
         is_released: false,
@@ -33,8 +32,9 @@ fn remove(ledger: &mut Ledger, object: &str, total: usize, limits: Threshold, no
         doubt: None,
         is_released: false,
     };
-    let proceeds = decide(&removal, ledger, allowance, &mut NoTrace) == Verdict::Proceed;
+    let proceeds = decide(&removal, ledger, allowance, |_| began, &mut NoTrace) == Verdict::Proceed;
     if proceeds {
+        // What there is before this removal.
         ledger.record(&scope, object, total, &at(now));
     }
     proceeds
@@ -61,7 +61,6 @@ fn a_wave_stops_at_the_limit() {
 fn what_holds_and_what_lets_go() {
     let policy = Scope::Policy(PolicyRef::namespaced("shop", "web"));
     let allowance = |held, released, threshold| Allowance {
-        total: 100,
         threshold,
         is_held: held,
         is_released: released,
@@ -138,7 +137,13 @@ fn what_holds_and_what_lets_go() {
             doubt,
             is_released: released,
         };
-        let verdict = decide(&removal, &Ledger::default(), |_| of_scope, &mut NoTrace);
+        let verdict = decide(
+            &removal,
+            &Ledger::default(),
+            |_| of_scope,
+            |_| 100,
+            &mut NoTrace,
+        );
         let found = match &verdict {
             Verdict::Proceed => None,
             Verdict::Hold(hold) => Some(hold.reason),
@@ -166,6 +171,104 @@ fn releases_expire() {
     assert!(!is_released(Some("1970-01-01T00:01:00Z"), &at(361)));
     assert!(!is_released(Some("yes"), &at(100)));
     assert!(!is_released(None, &at(100)));
+}
+
+#[test]
+fn a_release_from_the_future_is_none() {
+    assert_eq!(
+        release(Some("1970-01-01T00:02:30Z"), &at(100)),
+        Release::InForce
+    );
+    for text in ["1970-01-01T00:02:41Z", "2999-01-01T00:00:00Z", "yes"] {
+        let Release::Invalid(message) = release(Some(text), &at(100)) else {
+            panic!("{text} is taken")
+        };
+        assert!(message.contains(text) && message.contains("navarch release-hold"));
+    }
+    assert_eq!(
+        release(Some("1970-01-01T00:00:00Z"), &at(600)),
+        Release::Over
+    );
+}
+
+#[test]
+fn a_release_of_one_scope_lets_go_what_another_one_holds() {
+    let policy = Scope::Policy(PolicyRef::namespaced("shop", "web"));
+    let scopes = [cluster(), policy.clone()];
+    let removal = Removal {
+        object: "karmada-es-m1/web",
+        scopes: &scopes,
+        doubt: None,
+        is_released: false,
+    };
+    let verdict = |released: &Scope| {
+        let allowance = |scope: &Scope| Allowance {
+            threshold: Threshold::default(),
+            is_held: true,
+            is_released: scope == released,
+        };
+        decide(
+            &removal,
+            &Ledger::default(),
+            allowance,
+            |_| 100,
+            &mut NoTrace,
+        )
+    };
+    assert_eq!(verdict(&cluster()), Verdict::Proceed);
+    assert_eq!(verdict(&policy), Verdict::Proceed);
+    let neither = verdict(&Scope::Cluster("m2".into()));
+    assert!(matches!(neither, Verdict::Hold(_)));
+}
+
+#[test]
+fn a_total_is_asked_for_only_where_it_matters() {
+    let scope = cluster();
+    let counted = |held: bool, released: bool, threshold: Threshold| {
+        let removal = Removal {
+            object: "o",
+            scopes: std::slice::from_ref(&scope),
+            doubt: None,
+            is_released: false,
+        };
+        let allowance = |_: &Scope| Allowance {
+            threshold,
+            is_held: held,
+            is_released: released,
+        };
+        let mut count = 0;
+        let total = |_: &Scope| {
+            count += 1;
+            100
+        };
+        let _ = decide(&removal, &Ledger::default(), allowance, total, &mut NoTrace);
+        count
+    };
+    assert_eq!(counted(true, false, Threshold::default()), 0);
+    assert_eq!(counted(false, true, Threshold::default()), 0);
+    assert_eq!(counted(false, false, Threshold::OFF), 0);
+    assert_eq!(counted(false, false, Threshold::default()), 1);
+}
+
+#[test]
+fn a_scope_that_shrinks_steadily_is_measured_by_what_it_has() {
+    // One object in a while, so that the window never empties: 30 % of what there was at its beginning, not at the first removal ever.
+    let limits = threshold(30, 0);
+    let mut ledger = Ledger::default();
+    let mut total = 100;
+    for step in 0..80 {
+        assert!(remove(
+            &mut ledger,
+            &format!("o{step}"),
+            total,
+            limits,
+            step * 50
+        ));
+        total -= 1;
+    }
+    assert!(ledger.total(&cluster()).unwrap() <= 23);
+    assert_eq!(ledger.recent_total(&cluster(), &at(79 * 50)), Some(21));
+    assert_eq!(ledger.recent_total(&cluster(), &at(79 * 50 + 1)), None);
 }
 
 proptest! {

@@ -45,6 +45,11 @@ impl Threshold {
     pub fn is_off(&self) -> bool {
         *self == Self::OFF
     }
+
+    /// Whether it may let something go that the other one holds.
+    pub fn is_laxer_than(&self, other: &Self) -> bool {
+        self.percent > other.percent || self.at_least > other.at_least || self.window < other.window
+    }
 }
 
 /// A threshold that cannot be read.
@@ -108,6 +113,18 @@ mod tests {
     fn thresholds_are_read_and_printed() {
         for text in ["30%/10/300s", "0%/0/1s", "off"] {
             assert_eq!(text.parse::<Threshold>().unwrap().to_string(), text);
+        }
+        let base: Threshold = "30%/10/300s".parse().unwrap();
+        for (text, expected) in [
+            ("30%/10/300s", false),
+            ("20%/5/600s", false),
+            ("31%/10/300s", true),
+            ("30%/11/300s", true),
+            ("30%/10/299s", true),
+            ("off", true),
+        ] {
+            let threshold: Threshold = text.parse().unwrap();
+            assert_eq!(threshold.is_laxer_than(&base), expected, "{text}");
         }
         for text in ["", "30/10/300s", "101%/1/1s", "30%/10", "30%/-1/1s"] {
             assert!(text.parse::<Threshold>().is_err(), "{text}");

@@ -21,6 +21,8 @@ pub struct Refusal {
     pub is_lasting: bool,
     /// What somebody can do, with the cluster; `None` when waiting helps.
     pub remedy: Option<String>,
+    /// The object is over a size limit.
+    pub is_too_large: bool,
 }
 
 /// Judges an answer of an API server; `place` is whose it is, for example `cluster member1`.
@@ -30,12 +32,17 @@ pub fn judge(answer: Answer<'_>, place: &str) -> Refusal {
         code,
         is_lasting: true,
         remedy: Some(remedy),
+        is_too_large: false,
     };
-    match answer.code {
-        _ if says("etcdserver: request is too large") => lasting(
+    let too_large = || Refusal {
+        is_too_large: true,
+        ..lasting(
             Code::MemberRejected,
             format!("make the object smaller, it is over the size limit of {place}"),
-        ),
+        )
+    };
+    match answer.code {
+        _ if says("etcdserver: request is too large") => too_large(),
         403 if answer.namespace_terminating => lasting(
             Code::NamespaceMissing,
             format!(
@@ -56,14 +63,8 @@ pub fn judge(answer: Answer<'_>, place: &str) -> Refusal {
                 "take the change back, or delete the object in {place} to have it created anew"
             ),
         ),
-        413 => lasting(
-            Code::MemberRejected,
-            format!("make the object smaller, it is over the size limit of {place}"),
-        ),
-        422 if says("Too long") || says("too large") => lasting(
-            Code::MemberRejected,
-            format!("make the object smaller, it is over the size limit of {place}"),
-        ),
+        413 => too_large(),
+        422 if says("Too long") || says("too large") => too_large(),
         400 | 403 | 405 | 415 | 422 => lasting(
             Code::MemberRejected,
             format!(
@@ -74,11 +75,13 @@ pub fn judge(answer: Answer<'_>, place: &str) -> Refusal {
             code: Code::NamespaceMissing,
             is_lasting: false,
             remedy: None,
+            is_too_large: false,
         },
         _ => Refusal {
             code: Code::ApplyError,
             is_lasting: false,
             remedy: None,
+            is_too_large: false,
         },
     }
 }
@@ -96,6 +99,7 @@ mod tests {
         };
         let refusal = judge(answer, "cluster m1");
         assert_eq!(refusal.is_lasting, lasting, "{message}");
+        assert_eq!(refusal.is_too_large, remedy == "smaller", "{message}");
         let found = refusal.remedy.unwrap_or_default();
         if remedy.is_empty() {
             assert_eq!(found, "");

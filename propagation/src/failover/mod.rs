@@ -23,6 +23,9 @@ pub const UNHEALTHY_SINCE: &str = "navarch.dev/unhealthy-since";
 /// Type of the condition on bindings that shows clusters which are not left although their time is up.
 pub const FAILOVER_HELD: &str = "FailoverHeld";
 
+/// Reason of [`FAILOVER_HELD`] for a workload that no other cluster can take.
+pub const NO_OTHER_CLUSTER: &str = "NoOtherCluster";
+
 const DEFAULT_TOLERATION: i32 = 300;
 
 /// Since when the workload is unhealthy, by cluster.
@@ -109,11 +112,11 @@ impl FailoverError {
         match self {
             Self::NoStatus { .. } | Self::State { .. } => "StateNotPreserved",
             Self::GracefulEvictionOff { .. } => "GracefulEvictionOff",
-            Self::Nowhere { .. } => "NoOtherCluster",
+            Self::Nowhere { .. } => NO_OTHER_CLUSTER,
         }
     }
 
-    /// What somebody can do about it.
+    /// What somebody can do about it. `{}` stands for the argument of `navarch release-hold` that names the binding.
     const fn remedy(&self) -> &'static str {
         match self {
             Self::NoStatus { .. } | Self::State { .. } => {
@@ -121,14 +124,24 @@ impl FailoverError {
             }
             Self::GracefulEvictionOff { .. } => "turn the gate on, or choose another purge mode",
             Self::Nowhere { .. } => {
-                "mend the workload, add clusters or room, or widen the placement"
+                "mend the workload, add clusters or room, widen the placement, or let it go with `navarch release-hold {}`"
             }
         }
     }
 }
 
-/// Condition [`FAILOVER_HELD`] for clusters that cannot be left; `None` when none is held.
-pub fn held(failures: &[FailoverError]) -> Option<Condition> {
+/// Why clusters cannot be left, in a word; a workload that has nowhere to go comes first.
+pub fn held_reason(failures: &[FailoverError]) -> Option<&'static str> {
+    let mut reasons = failures.iter().map(FailoverError::reason);
+    reasons
+        .clone()
+        .find(|reason| *reason == NO_OTHER_CLUSTER)
+        .or_else(|| reasons.next())
+}
+
+/// Condition [`FAILOVER_HELD`] for clusters that cannot be left, `argument` being that of `navarch release-hold` which names the
+/// binding; `None` when none is held.
+pub fn held(failures: &[FailoverError], argument: &str) -> Option<Condition> {
     let first = failures.first()?;
     let texts: Vec<String> = failures
         .iter()
@@ -136,7 +149,7 @@ pub fn held(failures: &[FailoverError]) -> Option<Condition> {
             format!(
                 "unhealthy in cluster {}: {failure}; {}",
                 failure.cluster(),
-                failure.remedy()
+                failure.remedy().replace("{}", argument)
             )
         })
         .collect();

@@ -251,7 +251,7 @@ pub fn apply(
                     return Err(error);
                 }
             }
-            applied.push(&policy.reference, rule.overriders);
+            applied.push(&policy.reference, number, rule.overriders);
         }
     }
     Ok(applied)

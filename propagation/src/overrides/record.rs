@@ -16,19 +16,31 @@ pub struct Applied {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppliedRule {
     pub policy: PolicyRef,
+    /// Which of the policy's rules, from 1.
+    pub rule: usize,
     pub overriders: Overriders,
 }
 
 impl Applied {
-    pub(super) fn push(&mut self, policy: &PolicyRef, overriders: &Overriders) {
+    pub(super) fn push(&mut self, policy: &PolicyRef, rule: usize, overriders: &Overriders) {
         self.rules.push(AppliedRule {
             policy: policy.clone(),
+            rule,
             overriders: overriders.clone(),
         });
     }
 
     pub fn rules(&self) -> &[AppliedRule] {
         &self.rules
+    }
+
+    /// The rule that adds most to the size of a Work, and how many bytes its overriders are.
+    pub fn largest(&self) -> Option<(&AppliedRule, usize)> {
+        let size = |rule: &AppliedRule| crate::diff::to_text(&rule.overriders).len();
+        self.rules
+            .iter()
+            .map(|rule| (rule, size(rule)))
+            .max_by_key(|(_, size)| *size)
     }
 
     /// The policies of which a rule was applied, each once and sorted: what success events are about.

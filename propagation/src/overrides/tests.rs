@@ -467,6 +467,9 @@ overrideRules:
         &mut NoTrace,
     )
     .unwrap();
+    let (largest, bytes) = applied.largest().unwrap();
+    assert_eq!((&*largest.policy.name, largest.rule), ("extra", 1));
+    assert!(bytes > 100);
     let [(_, of_cluster), (_, of_namespace)] = applied.annotations();
     assert_eq!(of_namespace, None);
     assert_eq!(

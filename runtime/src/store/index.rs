@@ -66,6 +66,16 @@ impl<K> Index<K> {
         }
     }
 
+    /// The values that an object is filed under.
+    pub(super) fn values_of(&self, key: &Key) -> &[Arc<str>] {
+        self.filed.get(key).map_or(&[], |filed| filed)
+    }
+
+    /// How many objects are filed under a value.
+    pub(super) fn count(&self, value: &str) -> usize {
+        self.keys.get(value).map_or(0, BTreeSet::len)
+    }
+
     /// The keys filed under a value, in order.
     pub(super) fn keys(&self, value: &str) -> impl Iterator<Item = &Arc<Key>> {
         self.keys.get(value).into_iter().flatten()

@@ -300,7 +300,12 @@ impl<K: ResourceExt + 'static> Store<K> {
 
     /// How many objects the index files under `value`.
     pub fn count_by_index(&self, index: IndexId, value: &str) -> usize {
-        self.inner.read().indexes[index.0].keys(value).count()
+        self.inner.read().indexes[index.0].count(value)
+    }
+
+    /// The values under which the index files an object, without looking at it.
+    pub fn values_of(&self, index: IndexId, key: &Key) -> Vec<Arc<str>> {
+        self.inner.read().indexes[index.0].values_of(key).to_vec()
     }
 
     /// The objects whose present version does not decode, and news of them.
