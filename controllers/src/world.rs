@@ -293,7 +293,21 @@ impl World {
     where
         K: Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
     {
-        self.reconciles.measure(name, name, &queue, workers);
+        self.controller_with_queue(name, name, queue, workers)
+    }
+
+    /// The same for a queue that dashboards know by another name.
+    pub fn controller_with_queue<K>(
+        &self,
+        name: &'static str,
+        queue_name: &'static str,
+        queue: Arc<Queue<K>>,
+        workers: usize,
+    ) -> Controller<K>
+    where
+        K: Clone + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + 'static,
+    {
+        self.reconciles.measure(queue_name, name, &queue, workers);
         Controller {
             name,
             queue,

@@ -35,7 +35,7 @@ use scheduler::plugins::Registry;
 pub fn with_plugins(register: impl FnOnce(&mut Registry)) -> ExitCode {
     let mut registry = Registry::builtin();
     register(&mut registry);
-    let flags = serve::ServeArgs::augment_args(clap::Command::new("serve"));
+    let flags = serve::Flags::augment_args(clap::Command::new("serve"));
     let args = names::translate(std::env::args_os(), &flags, |flag| {
         eprintln!("warning: flag --{flag} has no meaning here and is ignored");
     });

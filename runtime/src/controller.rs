@@ -42,7 +42,7 @@ pub trait ReconcileError: std::error::Error + Send + 'static {
         None
     }
 
-    /// Whether this is a lost race, which is retried without a word.
+    /// Whether this is a lost race, which is retried at once and without a word.
     fn is_conflict(&self) -> bool {
         false
     }
@@ -137,7 +137,11 @@ where
                 "error"
             }
             Ok(Err(error)) => {
-                let pause = self.queue.failed(key);
+                let pause = if error.is_conflict() {
+                    self.queue.lost_race(key)
+                } else {
+                    self.queue.failed(key)
+                };
                 let failures = self.queue.failures(key);
                 if error.is_conflict() && failures < 5 {
                     tracing::debug!(

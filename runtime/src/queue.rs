@@ -81,6 +81,9 @@ impl Bucket {
     }
 }
 
+/// The first pause of a key that lost a race.
+const RACE: Duration = Duration::from_millis(5);
+
 #[derive(Debug)]
 struct Entry {
     /// When and how urgently the key is due; `None` while nothing is to be done but a worker holds it or it has failures to
@@ -175,7 +178,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.add_with(key, Priority::Normal);
     }
 
-    /// Makes the key due now, in the given class. A key that waits already keeps the higher of both priorities.
+    /// Makes the key due now, in the given class. A key that stands in line already keeps the higher of both priorities. One that backs
+    /// off takes the new one if it is the object's own, and starts over; of the classes it keeps the higher.
     pub fn add_with(&self, key: K, priority: Priority) {
         self.state.lock().make_ready(key, priority);
         self.changed.notify_one();
@@ -224,6 +228,24 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// Gives a key back after a failure and makes it due again after its back-off, whose length is returned.
     pub fn failed(&self, key: &K) -> Duration {
+        self.retry(key, |pause, _, token| pause.max(token()))
+    }
+
+    /// Gives a key back after a lost race and makes it due again at once, or almost if it loses again and again; returns the pause.
+    ///
+    /// A race says nothing about how much there is to do, so it takes no token.
+    pub fn lost_race(&self, key: &K) -> Duration {
+        self.retry(key, |pause, failures, _| {
+            pause.min(RACE.saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX)))
+        })
+    }
+
+    /// Gives a key back that failed; `length` makes its pause out of its back-off, its failures in a row and what a token takes.
+    fn retry(
+        &self,
+        key: &K,
+        length: impl FnOnce(Duration, u32, &mut dyn FnMut() -> Duration) -> Duration,
+    ) -> Duration {
         let pause = {
             let mut state = self.state.lock();
             let state = &mut *state;
@@ -231,9 +253,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 return Duration::ZERO;
             };
             let now = Instant::now();
-            let bucket = state.retries.bucket.as_mut();
-            let token = bucket.map_or(Duration::ZERO, |bucket| bucket.take(now));
-            let pause = entry.backoff.failed().max(token);
+            let bucket = &mut state.retries.bucket;
+            let mut token = || {
+                let bucket = bucket.as_mut();
+                bucket.map_or(Duration::ZERO, |bucket| bucket.take(now))
+            };
+            let pause = entry.backoff.failed();
+            let pause = length(pause, entry.backoff.failures(), &mut token);
             state.make_due(key.clone(), now + pause);
             state.give_back(key, false);
             pause
@@ -341,9 +367,13 @@ impl<K: Clone + Eq + Hash> State<K> {
         let entry = self.entry(&key);
         let (priority, was) = match entry.due {
             Some(Due::Ready(present, _)) if present >= priority => return,
+            Some(Due::Later(..)) if matches!(priority, Priority::Of(_)) => (priority, entry.due),
             Some(Due::Later(_, _, present)) => (priority.max(present), entry.due),
             due => (priority, due),
         };
+        if let (Priority::Of(_), Some(Due::Later(..))) = (priority, was) {
+            entry.backoff.reset();
+        }
         entry.priority = priority;
         let working = entry.working;
         if let (Some(meter), None | Some(Due::Later(..))) = (&self.meter, was) {
@@ -543,6 +573,41 @@ mod tests {
             "the latest priority counts"
         );
         assert_eq!(take(&queue).await, Some("late"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_starts_a_key_over_that_backs_off_with_its_latest_priority() {
+        let queue = Queue::default();
+        for (key, priority) in [("lowered", 9), ("steady", 5)] {
+            queue.add_with(key, Priority::Of(priority));
+            assert_eq!(take(&queue).await, Some(key));
+            queue.failed(&key);
+        }
+        queue.add_with("lowered", Priority::Of(1));
+        queue.add_with("steady", Priority::Of(5));
+        assert_eq!(queue.failures(&"lowered"), 0);
+        assert_eq!(take(&queue).await, Some("steady"));
+        assert_eq!(take(&queue).await, Some("lowered"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn races_take_no_tokens() {
+        let queue = Queue::retrying(Retries {
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(10)).exact(),
+            bucket: Some(Bucket::new(10.0, 1)),
+        });
+        let mut pauses = Vec::new();
+        for key in ["a", "b", "c"] {
+            queue.add(key);
+            assert_eq!(take(&queue).await, Some(key));
+            pauses.push(queue.lost_race(&key).as_millis());
+        }
+        tokio::time::advance(Duration::from_millis(5)).await;
+        assert_eq!(take(&queue).await, Some("a"));
+        pauses.push(queue.lost_race(&"a").as_millis());
+        assert_eq!(pauses, [5, 5, 5, 10]);
+        assert_eq!(take(&queue).await, Some("b"));
+        assert_eq!(queue.failed(&"b").as_millis(), 2000, "the token is there");
     }
 
     #[tokio::test(start_paused = true)]

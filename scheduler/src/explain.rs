@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::trace::{Division, Factor, Item};
 
@@ -10,8 +11,11 @@ use crate::trace::{Division, Factor, Item};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// Why the scheduler acted; `Unchanged` if it had no reason to.
+    /// Why the scheduler acted; `Unchanged` if it had no reason to, `Skipped` if the binding is left alone.
     pub trigger: &'static str,
+    /// Why the binding is left alone: `Deleting`, `OtherScheduler` or `Suspended`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<&'static str>,
     /// `Fresh` or `Steady`.
     pub mode: &'static str,
     /// One per affinity term that was tried, or one.
@@ -21,6 +25,9 @@ pub struct Explanation {
     pub failure: Option<Failure>,
     /// The new target list.
     pub result: Vec<Target>,
+    /// What is written to the binding; absent if nothing differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Value>,
 }
 
 /// One run of the algorithm.
@@ -31,6 +38,9 @@ pub struct Attempt {
     pub affinity_name: Option<String>,
     /// By name.
     pub clusters: Vec<ClusterAccount>,
+    /// How clusters were selected, if it came to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupAccount>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -39,6 +49,17 @@ pub struct Attempt {
     pub divisions: Vec<Division>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+}
+
+/// The way in which clusters were selected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    /// `All`, `Clusters`, `Regions`, `Groups` for constraints on several levels, or `Plugin`.
+    pub path: &'static str,
+    /// The plugin that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
 }
 
 /// Everything about one cluster.
@@ -161,6 +182,11 @@ impl Explanation {
                     explanation.trigger = code;
                     explanation.mode = if *fresh { "Fresh" } else { "Steady" };
                 }
+                Item::Skipped { code } => {
+                    explanation.trigger = "Skipped";
+                    explanation.skipped = Some(code);
+                }
+                Item::Patch { patch } => explanation.patch = Some(patch.clone()),
                 Item::Attempt { affinity_name, .. } => {
                     explanation.finish_attempt(&mut rows);
                     explanation.attempts.push(Attempt {
@@ -215,6 +241,12 @@ impl Explanation {
 impl Attempt {
     fn add(&mut self, item: &Item, rows: &mut BTreeMap<String, ClusterAccount>) {
         match item {
+            Item::Path { path, plugin } => {
+                self.selection = Some(Selection {
+                    path,
+                    plugin: plugin.clone(),
+                });
+            }
             Item::Group {
                 field,
                 name,
@@ -257,6 +289,8 @@ impl Attempt {
             | Item::NotSelected { cluster, .. }
             | Item::Weight { cluster, .. } => row_of(rows, cluster).add(item),
             Item::Triggered { .. }
+            | Item::Skipped { .. }
+            | Item::Patch { .. }
             | Item::Attempt { .. }
             | Item::Failed { .. }
             | Item::Placed { .. } => {}

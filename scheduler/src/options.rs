@@ -205,6 +205,10 @@ switches! {
     AssumeAllReplicas = "assume-all-replicas",
     /// A repeated success of a binding that is decided on every event writes its time.
     AlwaysWriteTime = "always-write-time",
+    /// A malformed selector is one that no cluster matches, and the targets are emptied.
+    EmptyOnMalformed = "empty-on-malformed",
+    /// A result whose status could not be written stays without it until something changes.
+    LostStatus = "lost-status",
 }
 
 /// The behaviours of the reference that are kept although there is something better.

@@ -8,7 +8,7 @@ use crate::estimate::{self, Estimates};
 use crate::options::Switch;
 use crate::plugins::Verdict;
 use crate::request::Request;
-use crate::select::{self, Candidate};
+use crate::select::{self, Candidate, Selected};
 use crate::snapshot::Cluster;
 use crate::trace::{Item, Sink};
 
@@ -121,9 +121,10 @@ pub(crate) fn run<'a>(
     }
     select::sort(&mut candidates);
     trace_available(request, &candidates, sink);
-    let chosen = select::select(request, &candidates, sink).map_err(ScheduleError::Select)?;
-    trace_selected(request, &candidates, &chosen, sink);
-    let selected: Vec<Candidate> = chosen.iter().map(|&at| candidates[at].clone()).collect();
+    let selected = select::select(request, &candidates, sink).map_err(ScheduleError::Select)?;
+    trace_selected(request, &candidates, &selected, sink);
+    let chosen = selected.chosen.iter();
+    let selected: Vec<Candidate> = chosen.map(|&at| candidates[at].clone()).collect();
     drop(stage);
 
     let _stage = Guard::enter(observer, Stage::AssignReplicas);
@@ -268,14 +269,14 @@ fn trace_available(request: &Request<'_>, candidates: &[Candidate], sink: &mut i
 fn trace_selected(
     request: &Request<'_>,
     candidates: &[Candidate],
-    chosen: &[usize],
+    selection: &Selected<'_>,
     sink: &mut impl Sink<Item>,
 ) {
     if !sink.is_recording() {
         return;
     }
     let mut selected = vec![false; candidates.len()];
-    for (place, &at) in chosen.iter().enumerate() {
+    for (place, &at) in selection.chosen.iter().enumerate() {
         selected[at] = true;
         sink.record(|| Item::Selected {
             cluster: candidates[at].name(request).to_owned(),
@@ -283,6 +284,10 @@ fn trace_selected(
             tier: candidates[at].tier,
         });
     }
+    let reason = selection.plugin.map_or_else(
+        || "the spread constraints are met without it".to_owned(),
+        |plugin| format!("plugin {plugin} left it out"),
+    );
     for (candidate, _) in candidates
         .iter()
         .zip(selected)
@@ -290,7 +295,7 @@ fn trace_selected(
     {
         sink.record(|| Item::NotSelected {
             cluster: candidate.name(request).to_owned(),
-            reason: "the spread constraints are met without it".to_owned(),
+            reason: reason.clone(),
         });
     }
 }

@@ -264,6 +264,17 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether a part of the affinity is malformed: then it is not known which clusters were meant.
+    pub(crate) fn has_malformed_affinity(&self) -> bool {
+        match &self.affinity {
+            Rule::None => false,
+            Rule::Single(affinity) => affinity.is_malformed(),
+            Rule::Term {
+                inline, overflow, ..
+            } => inline.is_malformed() || overflow.iter().any(Affinity::is_malformed),
+        }
+    }
+
     /// The overflow order of a cluster: 0 for the primary group, then the overflow groups.
     pub(crate) fn tier(&self, cluster: &Cluster) -> u32 {
         if self.placement.cluster_affinity.is_some() || self.placement.cluster_affinities.is_empty()

@@ -1,6 +1,7 @@
 //! What a decision reports while it is made, item by item.
 
 use serde::Serialize;
+use serde_json::Value;
 
 pub use ::trace::{NoTrace, Recorder, Sink};
 
@@ -11,6 +12,10 @@ pub enum Item {
     Triggered {
         code: &'static str,
         fresh: bool,
+    },
+    /// The binding is left alone.
+    Skipped {
+        code: &'static str,
     },
     /// An attempt begins; ordered affinities take one attempt per term.
     Attempt {
@@ -49,6 +54,12 @@ pub enum Item {
         cluster: String,
         allocatable: i64,
         available: i64,
+    },
+    /// The way in which clusters are selected: `All`, `Clusters`, `Regions`, `Groups` for constraints on several levels, or `Plugin`.
+    Path {
+        path: &'static str,
+        /// The plugin that decided.
+        plugin: Option<String>,
     },
     /// A group of clusters that the choice of groups considers.
     Group {
@@ -99,6 +110,10 @@ pub enum Item {
     Placed {
         cluster: String,
         replicas: i64,
+    },
+    /// What is written to the binding for it.
+    Patch {
+        patch: Value,
     },
 }
 

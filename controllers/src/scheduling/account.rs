@@ -274,7 +274,10 @@ impl Shared {
         };
         let mut recorder = Recorder::default();
         let decision = decide(binding, &inputs, &mut recorder);
-        if !matches!(decision, Decision::Nothing | Decision::Observe) {
+        if !matches!(
+            decision,
+            Decision::Nothing | Decision::Observe | Decision::Repair(_)
+        ) {
             return Explanation::of(&recorder.items);
         }
         let mut unplaced = binding.clone();

@@ -89,10 +89,11 @@ impl Shared {
         estimates: Option<&Estimates>,
     ) -> Result<Decision, Box<Ask>> {
         let is_assumed = self.options.gates.scheduling_overcommit_protection;
-        self.with_inputs(binding, estimates, |inputs| {
+        self.with_inputs(binding, estimates, |inputs, stopwatch| {
             match step(binding, inputs, &mut NoTrace) {
                 Step::Decided(decision) => Ok(decision),
                 Step::Ask(shortlist) => {
+                    stopwatch.discard();
                     let assumed = inputs.assumed.filter(|_| is_assumed);
                     Err(Box::new(Ask::of(&shortlist, assumed)))
                 }
@@ -101,7 +102,7 @@ impl Shared {
     }
 
     fn decide_with<B: Bindings>(&self, binding: &B, estimates: Option<&Estimates>) -> Decision {
-        self.with_inputs(binding, estimates, |inputs| {
+        self.with_inputs(binding, estimates, |inputs, _| {
             decide(binding, inputs, &mut NoTrace)
         })
     }
@@ -110,7 +111,7 @@ impl Shared {
         &self,
         binding: &B,
         estimates: Option<&Estimates>,
-        run: impl FnOnce(&Inputs<'_>) -> T,
+        run: impl FnOnce(&Inputs<'_>, &Stopwatch<'_>) -> T,
     ) -> T {
         let options = if self.metrics.samples() {
             &self.measured
@@ -122,12 +123,13 @@ impl Shared {
         let assumed = self.inflight.assumed.read();
         let snapshot = self.snapshot.read();
         let now = jiff::Timestamp::now();
-        run(&Inputs {
+        let inputs = Inputs {
             peers: peers.as_ref(),
             assumed: Some(assumed.at(now)),
             estimates,
             observer: Some(&stopwatch),
             ..Inputs::new(&snapshot, options, now)
-        })
+        };
+        run(&inputs, &stopwatch)
     }
 }

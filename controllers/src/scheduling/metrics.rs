@@ -231,7 +231,7 @@ impl Metrics {
     }
 }
 
-/// Measures the stages of one decision.
+/// Measures the stages of one decision. What it measured is told when it is dropped.
 pub(super) struct Stopwatch<'a> {
     metrics: &'a Metrics,
     lap: Mutex<Lap>,
@@ -241,6 +241,17 @@ struct Lap {
     started: Instant,
     /// The last stage that plugins run in, with its time: whether it succeeded shows in what comes next.
     pending: Option<(Stage, Duration)>,
+    stages: Vec<(Stage, Duration)>,
+    /// The stages that plugins run in, and whether they succeeded.
+    points: Vec<(Stage, Duration, bool)>,
+}
+
+impl Lap {
+    fn conclude(&mut self, succeeded: bool) {
+        if let Some((stage, took)) = self.pending.take() {
+            self.points.push((stage, took, succeeded));
+        }
+    }
 }
 
 impl<'a> Stopwatch<'a> {
@@ -250,26 +261,18 @@ impl<'a> Stopwatch<'a> {
             lap: Mutex::new(Lap {
                 started: Instant::now(),
                 pending: None,
+                stages: Vec::new(),
+                points: Vec::new(),
             }),
         }
     }
 
-    fn conclude(&self, pending: Option<(Stage, Duration)>, succeeded: bool) {
-        let Some((stage, took)) = pending else {
-            return;
-        };
-        let result = match stage {
-            _ if succeeded => SUCCESS,
-            Stage::Filter => UNSCHEDULABLE,
-            _ => ERROR,
-        };
-        self.metrics
-            .extension_points
-            .get_or_create(&ExtensionLabels {
-                extension_point: stage.as_str(),
-                result,
-            })
-            .observe(took.as_secs_f64());
+    /// Forgets what was measured: the decision is not made yet, and goes through the same stages once more.
+    pub(super) fn discard(&self) {
+        let mut lap = self.lap.lock();
+        lap.pending = None;
+        lap.stages.clear();
+        lap.points.clear();
     }
 }
 
@@ -277,10 +280,8 @@ impl Observer for Stopwatch<'_> {
     fn enter(&self, stage: Stage) {
         let mut lap = self.lap.lock();
         lap.started = Instant::now();
-        let pending = lap.pending.take();
-        drop(lap);
         // Another filter stage is the next attempt: the one before it found no cluster.
-        self.conclude(pending, stage != Stage::Filter);
+        lap.conclude(stage != Stage::Filter);
     }
 
     fn leave(&self, stage: Stage) {
@@ -289,20 +290,36 @@ impl Observer for Stopwatch<'_> {
         if matches!(stage, Stage::Filter | Stage::Score) {
             lap.pending = Some((stage, took));
         }
-        drop(lap);
-        self.metrics
-            .algorithm
-            .get_or_create(&StepLabels {
-                schedule_step: stage.as_str(),
-            })
-            .observe(took.as_secs_f64());
+        lap.stages.push((stage, took));
     }
 }
 
 impl Drop for Stopwatch<'_> {
     fn drop(&mut self) {
-        let pending = self.lap.lock().pending.take();
-        self.conclude(pending, false);
+        let lap = self.lap.get_mut();
+        lap.conclude(false);
+        for (stage, took) in &lap.stages {
+            let schedule_step = stage.as_str();
+            self.metrics
+                .algorithm
+                .get_or_create(&StepLabels { schedule_step })
+                .observe(took.as_secs_f64());
+        }
+        for (stage, took, succeeded) in &lap.points {
+            let result = match stage {
+                _ if *succeeded => SUCCESS,
+                Stage::Filter => UNSCHEDULABLE,
+                _ => ERROR,
+            };
+            let extension_point = stage.as_str();
+            self.metrics
+                .extension_points
+                .get_or_create(&ExtensionLabels {
+                    extension_point,
+                    result,
+                })
+                .observe(took.as_secs_f64());
+        }
     }
 }
 
@@ -437,6 +454,9 @@ mod tests {
                 observer: Some(&stopwatch),
                 ..Inputs::new(&snapshot, &options, now)
             };
+            // Until the estimators have answered, the same stages run in vain.
+            decide(&binding, &inputs, &mut NoTrace);
+            stopwatch.discard();
             let decision = decide(&binding, &inputs, &mut NoTrace);
             drop(stopwatch);
             let scheduler::Decision::Scheduled(outcome) = decision else {
@@ -457,8 +477,8 @@ mod tests {
             r#"framework_extension_point_duration_seconds_count{extension_point="Filter",result="Success"} 1"#,
             r#"framework_extension_point_duration_seconds_count{extension_point="Filter",result="Unschedulable"} 1"#,
             r#"framework_extension_point_duration_seconds_count{extension_point="Score",result="Success"} 1"#,
-            r#"plugin_execution_duration_seconds_count{plugin="ClusterAffinity",extension_point="Filter",result="Success"} 1"#,
-            r#"plugin_execution_duration_seconds_count{plugin="ClusterLocality",extension_point="ScoreExtensionNormalize",result="Success"} 1"#,
+            r#"plugin_execution_duration_seconds_count{plugin="ClusterAffinity",extension_point="Filter",result="Success"} 2"#,
+            r#"plugin_execution_duration_seconds_count{plugin="ClusterLocality",extension_point="ScoreExtensionNormalize",result="Success"} 2"#,
         ] {
             let line = format!("karmada_scheduler_{line}");
             assert!(text.lines().any(|it| it == line), "{line} in {text}");

@@ -11,7 +11,9 @@ mod estimates;
 mod inflight;
 mod metrics;
 mod quota;
+mod retell;
 mod wake;
+mod writes;
 
 use std::{
     sync::{
@@ -43,7 +45,13 @@ use serde_json::Value;
 
 pub use self::account::{Account, Condition, Decided, Recomputed, Recorded};
 pub(crate) use self::inflight::group_values;
-use self::{account::Latest, inflight::Inflight, metrics::Metrics};
+use self::{
+    account::Latest,
+    inflight::Inflight,
+    metrics::Metrics,
+    retell::Telling,
+    writes::{Writes, Writing},
+};
 use crate::{
     world::{Bindings, World},
     write,
@@ -51,7 +59,9 @@ use crate::{
 
 /// When a binding is looked at again whose clusters changed while it was decided that none fits.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
-/// After what time a binding is tried again for which there was no room.
+/// The name of both kinds' queues on dashboards.
+const QUEUE: &str = "scheduler-queue";
+/// After what time a binding is tried again for which there was no room, if bindings go by priority; else it backs off as others do.
 const UNSCHEDULABLE: Duration = Duration::from_mins(5);
 
 #[derive(Debug, thiserror::Error)]
@@ -174,12 +184,18 @@ pub struct Shared {
     /// The same with plugins that are measured.
     measured: Options,
     snapshot: RwLock<Snapshot>,
-    /// Counts the changes of the snapshot.
+    /// Counts the changes of the snapshot that a binding without a place could gain by.
     changes: AtomicU64,
+    started: Instant,
+    bindings: wake::Waiting,
+    cluster_bindings: wake::Waiting,
+    /// Results that are being written.
+    writes: Writes,
     inflight: Arc<Inflight>,
     latest: Latest,
     metrics: Arc<Metrics>,
     gains: Mutex<relevance::Debounce>,
+    second_looks: Mutex<relevance::Debounce>,
     events: Arc<Source>,
     /// Without these, only the general estimator is asked.
     estimators: Option<Arc<Estimators>>,
@@ -199,6 +215,8 @@ pub fn shared(
     settings: Settings,
     estimators: Option<Arc<Estimators>>,
 ) -> Arc<Shared> {
+    // Kept for as long as the process runs, of which there is one scheduler.
+    let name: &'static str = options.scheduler_name.clone().leak();
     let metrics = Arc::new(Metrics::default());
     world
         .metrics
@@ -216,8 +234,13 @@ pub fn shared(
         metrics,
         snapshot: RwLock::new(Snapshot::new(&[])),
         changes: AtomicU64::new(0),
+        started: Instant::now(),
+        bindings: wake::Waiting::default(),
+        cluster_bindings: wake::Waiting::default(),
+        writes: Writes::default(),
         gains: Mutex::default(),
-        events: Source::new(&world.recorder, "default-scheduler"),
+        second_looks: Mutex::default(),
+        events: Source::new(&world.recorder, name),
         estimators,
         settings,
     });
@@ -237,7 +260,7 @@ pub fn prepare<B: Bindings>(shared: &Arc<Shared>, workers: usize) -> BoxFuture<'
     } else {
         "cluster-scheduler"
     };
-    let controller = world.controller(name, queue, workers);
+    let controller = world.controller_with_queue(name, QUEUE, queue, workers);
     let stop = world.stop.clone();
     let shared = Arc::clone(shared);
     Box::pin(controller.run(
@@ -292,11 +315,12 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
         }
         _ => None,
     };
-    let latest = latest.ok().flatten();
+    // Its event is kept back until the status is written as well: what it would bring about is this very pass.
+    let (latest, _writing) = latest.ok().flatten().unzip();
     tell::<B>(
         shared,
         key,
-        latest.as_deref().unwrap_or(&binding),
+        latest.as_ref().unwrap_or(&binding),
         &decision,
         report.as_ref(),
     )
@@ -309,16 +333,17 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
             shared.metrics.incoming(Cause::ScheduleAttemptFailure);
         }
     }
-    conclude(key, report, seen != shared.changes.load(Ordering::Acquire))
+    let is_outdated = seen != shared.changes.load(Ordering::Acquire);
+    shared.conclude::<B>(key, report, is_outdated)
 }
 
-/// Writes the result; returns the binding as it is now, if anything was written.
-async fn apply<B: Bindings>(
-    shared: &Shared,
+/// Writes the result; returns the binding as it is now, if anything was written, and with what its event is kept back.
+async fn apply<'s, B: Bindings>(
+    shared: &'s Shared,
     key: &Key,
     binding: &B,
     decision: &Decision,
-) -> Result<Option<Arc<B>>, ApiError> {
+) -> Result<Option<(Arc<B>, Writing<'s>)>, ApiError> {
     let Some(mut patch) = spec_patch(binding, decision, shared.options.compat) else {
         return Ok(None);
     };
@@ -327,10 +352,11 @@ async fn apply<B: Bindings>(
         patch["metadata"]["resourceVersion"] = Value::from(version.clone());
     }
     let api = B::api(&shared.world, key.namespace.as_deref());
+    let writing = shared.writes.begin(binding);
     let reply = call(api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
     B::store(&shared.world).observe_reply(reply.clone());
     shared.inflight.placed(binding, &reply, &shared.options);
-    Ok(Some(Arc::new(reply)))
+    Ok(Some((Arc::new(reply), writing)))
 }
 
 /// Condition and events.
@@ -341,15 +367,25 @@ async fn tell<B: Bindings>(
     decision: &Decision,
     report: Option<&Report>,
 ) -> Result<(), Error> {
-    let patch = status_patch(latest, decision, report, jiff::Timestamp::now());
-    if let Some(patch) = patch {
-        let api = B::api(&shared.world, key.namespace.as_deref());
-        write::patch_status(&api, B::store(&shared.world), &key.name, &patch)
-            .await
-            .map_err(|source| Error::PatchStatus {
-                binding: key.clone(),
-                source,
-            })?;
+    let now = jiff::Timestamp::now();
+    let api = B::api(&shared.world, key.namespace.as_deref());
+    let failed = |source| Error::PatchStatus {
+        binding: key.clone(),
+        source,
+    };
+    let mut telling = Telling::new(latest);
+    while let Some(patch) = status_patch(telling.seen(), decision, report, now) {
+        match write::patch_status(&api, B::store(&shared.world), &key.name, &patch).await {
+            Ok(()) => break,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_conflict() && telling.goes_on() => {
+                let current = call(api.get_opt(&key.name)).await.map_err(failed)?;
+                if !telling.take(current) {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
     }
     for event in decision.events(latest, report) {
         let binding = write::reference(latest);
@@ -370,24 +406,48 @@ async fn tell<B: Bindings>(
     Ok(())
 }
 
-fn conclude(key: &Key, report: Option<Report>, is_outdated: bool) -> Result<Action, Error> {
-    match report {
-        // Clusters that gain something wake bindings that say they wait. This one says so only now, and may have missed it.
-        Some(report) if !report.scheduled && report.requeue != Requeue::Backoff && is_outdated => {
-            Ok(Action::Requeue(SECOND_LOOK))
+impl Shared {
+    /// Whether and when the binding comes back.
+    fn conclude<B: Bindings>(
+        &self,
+        key: &Key,
+        report: Option<Report>,
+        is_outdated: bool,
+    ) -> Result<Action, Error> {
+        let Some(report) = report.filter(|report| !report.scheduled) else {
+            self.second_looks.lock().remove(&second_look::<B>(key));
+            return Ok(Action::AwaitChange);
+        };
+        let failed = |report: Report| {
+            Err(Error::Schedule {
+                binding: key.clone(),
+                reason: report.reason,
+                message: report.message,
+            })
+        };
+        match report.requeue {
+            Requeue::Backoff => failed(report),
+            // Clusters that gain something wake bindings that say they wait. This one says so only now, and may have missed it.
+            _ if is_outdated => {
+                let now = self.started.elapsed();
+                let name = second_look::<B>(key);
+                let pause = self.second_looks.lock().postpone(&name, now);
+                Ok(Action::Requeue(pause.max(SECOND_LOOK)))
+            }
+            // Clusters that gain room wake it earlier.
+            Requeue::Unschedulable if self.settings.by_priority => {
+                tracing::debug!(message = report.message, "Unschedulable, waiting for room");
+                Ok(Action::Requeue(UNSCHEDULABLE))
+            }
+            Requeue::Unschedulable => failed(report),
+            Requeue::No => Ok(Action::AwaitChange),
         }
-        // Clusters that gain room wake it earlier.
-        Some(report) if report.requeue == Requeue::Unschedulable => {
-            tracing::debug!(message = report.message, "Unschedulable, waiting for room");
-            Ok(Action::Requeue(UNSCHEDULABLE))
-        }
-        Some(report) if report.requeue == Requeue::Backoff => Err(Error::Schedule {
-            binding: key.clone(),
-            reason: report.reason,
-            message: report.message,
-        }),
-        _ => Ok(Action::AwaitChange),
     }
+}
+
+/// What the second looks at a binding are counted under.
+fn second_look<B: Bindings>(key: &Key) -> String {
+    format!("{} {key}", B::KIND)
 }
 
 fn write_error(error: &ApiError) -> WriteError {

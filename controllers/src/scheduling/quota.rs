@@ -2,22 +2,15 @@
 
 use std::sync::Arc;
 
-use crds::{
-    conditions::{
-        self,
-        binding::{QUOTA_EXCEEDED, SCHEDULED},
-    },
-    object::Key,
-    work::Binding,
-};
+use crds::{object::Key, policy::FederatedResourceQuota};
 use kube::ResourceExt;
 use runtime::{Change, Queue};
-use scheduler::relevance::{self, Cause};
+use scheduler::relevance::{Cause, has_more_room};
 
 use super::Shared;
 use crate::world::Bindings;
 
-/// Wakes the bindings of a namespace that wait for room in its quotas, when one of these changes.
+/// Wakes the bindings of a namespace that wait for room in its quotas, when one of these has more of it or goes.
 pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key>>) {
     if !B::IS_NAMESPACED {
         return;
@@ -25,29 +18,19 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(shared));
     shared.world.quotas.subscribe(move |change| {
         let Some(shared) = weak.upgrade() else { return };
-        if let Change::Updated { old, new } = change
-            && old.spec == new.spec
-            && old.status == new.status
-        {
-            return;
+        if helps(change) {
+            let namespace = change.object().namespace().unwrap_or_default();
+            let waiting = shared.waiting::<B>().for_quota(&namespace);
+            shared.wake::<B>(&to, waiting, Cause::QuotaChanged);
         }
-        let namespace = change.object().namespace();
-        B::store(&shared.world).each(|binding| {
-            if binding.meta().namespace == namespace
-                && waits(&**binding)
-                && relevance::is_managed(&**binding, &shared.options.scheduler_name)
-            {
-                shared.metrics.incoming(Cause::QuotaChanged);
-                let priority = shared.settings.priority(&**binding, true);
-                to.add_with(Binding::key(&**binding), priority);
-            }
-        });
     });
 }
 
-fn waits(binding: &impl Binding) -> bool {
-    binding
-        .status()
-        .and_then(|status| conditions::find(&status.conditions, SCHEDULED))
-        .is_some_and(|it| it.status == "False" && it.reason == QUOTA_EXCEEDED)
+/// Whether a result that was refused could pass now. What is used of a quota changes with every placement in its namespace.
+fn helps(change: &Change<'_, FederatedResourceQuota>) -> bool {
+    match change {
+        Change::Added { .. } => false,
+        Change::Updated { old, new } => has_more_room(old, new),
+        Change::Deleted { .. } => true,
+    }
 }

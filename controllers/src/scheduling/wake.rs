@@ -1,8 +1,9 @@
 //! Which changes concern which bindings, and the snapshot of the clusters.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crds::{
@@ -11,10 +12,14 @@ use crds::{
     work::{Binding, ClusterResourceBinding, ResourceBinding},
 };
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use runtime::{Change, Queue};
-use scheduler::relevance::{self, BindingChange, Cause, ClusterChange};
+use scheduler::{
+    Options,
+    relevance::{self, BindingChange, Cause, ClusterChange, Index},
+};
 
-use super::Shared;
+use super::{Shared, second_look};
 use crate::world::{Bindings, World};
 
 /// Keeps the snapshot as the store of Clusters is.
@@ -23,7 +28,9 @@ pub(super) fn keep_snapshot(world: &Arc<World>, shared: &Arc<Shared>) {
     world.clusters.subscribe(move |change| {
         let Some(shared) = weak.upgrade() else { return };
         let mut snapshot = shared.snapshot.write();
-        shared.changes.fetch_add(1, Ordering::Release);
+        if could_help(change) {
+            shared.changes.fetch_add(1, Ordering::Release);
+        }
         match change {
             Change::Added { new, .. } | Change::Updated { new, .. } => {
                 snapshot.apply(Arc::clone(new));
@@ -39,27 +46,110 @@ pub(super) fn keep_snapshot(world: &Arc<World>, shared: &Arc<Shared>) {
     });
 }
 
+/// Whether a binding could find a place by a change that it found none without.
+///
+/// Clusters report their status every few seconds, so that in a large fleet there is always one that just did.
+fn could_help(change: &Change<'_, Cluster>) -> bool {
+    !change.is_deletion()
+        && ClusterChange::between(change.old().map(|old| &**old), change.object())
+            != ClusterChange::Nothing
+}
+
+/// What the bindings of one kind wait for.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// By the clusters that concern them.
+    clusters: Mutex<Index<Key>>,
+    /// Those that a quota of their namespace refused, by namespace.
+    quotas: Mutex<BTreeMap<String, BTreeSet<Key>>>,
+}
+
+impl Waiting {
+    /// Takes note of a binding as it is now; `None` if it is gone.
+    fn update<B: Binding>(&self, key: &Key, binding: Option<&B>, options: &Options) {
+        let mut clusters = self.clusters.lock();
+        match binding {
+            Some(binding) => clusters.update(key.clone(), binding, options),
+            None => clusters.remove(key),
+        }
+        drop(clusters);
+        let Some(namespace) = &key.namespace else {
+            return;
+        };
+        let waits = binding.is_some_and(|binding| {
+            relevance::waits_for_quota(binding)
+                && relevance::is_managed(binding, &options.scheduler_name)
+        });
+        let mut quotas = self.quotas.lock();
+        if waits {
+            let keys = quotas.entry(namespace.clone()).or_default();
+            keys.insert(key.clone());
+        } else if let Some(keys) = quotas.get_mut(namespace) {
+            keys.remove(key);
+            if keys.is_empty() {
+                quotas.remove(namespace);
+            }
+        }
+    }
+
+    /// The bindings that a quota of this namespace refused.
+    pub(super) fn for_quota(&self, namespace: &str) -> BTreeSet<Key> {
+        let quotas = self.quotas.lock();
+        quotas.get(namespace).cloned().unwrap_or_default()
+    }
+}
+
+impl Shared {
+    pub(super) fn waiting<B: Binding>(&self) -> &Waiting {
+        if B::IS_NAMESPACED {
+            &self.bindings
+        } else {
+            &self.cluster_bindings
+        }
+    }
+
+    /// Puts bindings into the queue that something else than themselves concerns.
+    pub(super) fn wake<B: Bindings>(
+        &self,
+        queue: &Queue<Key>,
+        keys: impl IntoIterator<Item = Key>,
+        cause: Cause,
+    ) {
+        for key in keys {
+            let Some(binding) = B::store(&self.world).get(&key) else {
+                continue;
+            };
+            self.metrics.incoming(cause);
+            queue.add_with(key, self.settings.priority(&*binding, true));
+        }
+    }
+}
+
 pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key>>) {
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(shared));
     B::store(&shared.world).subscribe(move |change| {
         let Some(shared) = weak.upgrade() else { return };
         let before = change.old().map(|old| &**old);
         let after = (!change.is_deletion()).then(|| &**change.object());
+        let key = Binding::key(&**change.object());
+        let waiting = shared.waiting::<B>();
+        waiting.update(&key, after, &shared.options);
         if after.is_none() {
-            shared.latest.forget(&Binding::key(&**change.object()));
+            shared.latest.forget(&key);
+            shared.second_looks.lock().remove(&second_look::<B>(&key));
         }
         if let BindingChange::Enqueue(cause) =
             relevance::on_binding(before, after, &shared.options.scheduler_name)
+            && !shared.writes.is_own(&**change.object())
         {
             shared.metrics.incoming(cause);
             let initial = matches!(change, Change::Added { initial: true, .. });
             let priority = shared.settings.priority(&**change.object(), initial);
-            to.add_with(Binding::key(&**change.object()), priority);
+            to.add_with(key, priority);
         }
     });
 
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(shared));
-    let started = Instant::now();
     shared.world.clusters.subscribe(move |change| {
         if change.is_deletion() || matches!(change, Change::Added { initial: true, .. }) {
             return;
@@ -73,7 +163,7 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         }
         // Room comes and goes with every status report of a cluster; bindings that wait for it are looked at once in a while.
         let waiter = waiter(<B as Binding>::KIND, &after.name_any());
-        match shared.gains.lock().offer(&waiter, started.elapsed()) {
+        match shared.gains.lock().offer(&waiter, shared.started.elapsed()) {
             None => {}
             Some(Duration::ZERO) => wake_concerned::<B>(&shared, &to, what, before, after),
             Some(delay) => {
@@ -127,11 +217,71 @@ fn wake_concerned<B: Bindings>(
     before: Option<&Cluster>,
     after: &Cluster,
 ) {
-    B::store(&shared.world).each(|binding| {
-        if relevance::concerns(&**binding, what, before, after, &shared.options) {
-            shared.metrics.incoming(Cause::ClusterChanged);
-            let priority = shared.settings.priority(&**binding, true);
-            queue.add_with(Binding::key(&**binding), priority);
+    let waiting = shared.waiting::<B>();
+    let concerned = waiting.clusters.lock().concerned(what, before, after);
+    shared.wake::<B>(queue, concerned, Cause::ClusterChanged);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap as Map;
+
+    use crds::{
+        cluster::{ClusterSpec, ResourceSummary},
+        conditions,
+        keys::PROPAGATION_POLICY_PERMANENT_ID,
+    };
+    use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
+
+    use super::*;
+
+    fn cluster(pods: i64, version: &str) -> Arc<Cluster> {
+        let mut cluster = Cluster::new("m1", ClusterSpec::default());
+        let status = cluster.status.get_or_insert_default();
+        status.kubernetes_version = Some(version.into());
+        status.resource_summary = Some(ResourceSummary {
+            allocatable: Map::from([("pods".into(), Quantity(pods.to_string()))]),
+            ..ResourceSummary::default()
+        });
+        Arc::new(cluster)
+    }
+
+    #[test]
+    fn reports_that_help_nobody_do_not_count_as_changes() {
+        let old = cluster(9, "v1.34.1");
+        for (new, helps) in [
+            (cluster(9, "v1.34.1"), false),
+            (cluster(9, "v1.34.2"), false),
+            (cluster(8, "v1.34.1"), false),
+            (cluster(10, "v1.34.1"), true),
+        ] {
+            let (old, new) = (&old, &new);
+            assert_eq!(could_help(&Change::Updated { old, new }), helps);
         }
-    });
+        assert!(!could_help(&Change::Deleted { old: &old }));
+    }
+
+    #[test]
+    fn bindings_wait_for_the_quotas_of_their_namespace_while_they_say_so() {
+        let (waiting, options) = (Waiting::default(), Options::default());
+        let mut binding = ResourceBinding::default();
+        binding.metadata.labels =
+            Some([(PROPAGATION_POLICY_PERMANENT_ID.into(), "id".into())].into());
+        let key = Key::new("shop", "web");
+        let mut say = |reason: &str| {
+            let condition = conditions::condition("Scheduled", "False", reason, "");
+            let list = &mut binding.status.get_or_insert_default().conditions;
+            conditions::set_condition(list, condition, &Time(jiff::Timestamp::UNIX_EPOCH));
+            waiting.update(&key, Some(&binding), &options);
+            (
+                waiting.for_quota("shop").len(),
+                waiting.for_quota("bank").len(),
+            )
+        };
+        assert_eq!(say("QuotaExceeded"), (1, 0));
+        assert_eq!(say("NoClusterFit"), (0, 0));
+        assert_eq!(say("QuotaExceeded"), (1, 0));
+        waiting.update::<ResourceBinding>(&key, None, &options);
+        assert!(waiting.quotas.lock().is_empty());
+    }
 }

@@ -20,6 +20,16 @@ pub(crate) struct Accepted {
     cluster_api_qps: Option<String>,
     #[arg(long, hide = true, value_name = "N")]
     cluster_api_burst: Option<String>,
+    #[arg(long, hide = true, value_name = "URL")]
+    master: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    enable_pprof: Option<String>,
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    profiling_bind_address: Option<String>,
+    #[arg(long, hide = true, value_name = "N")]
+    parallelism: Option<String>,
+    #[arg(long, hide = true, value_name = "LIST")]
+    vmodule: Option<String>,
 }
 
 const DEPENDENTS: &str =
@@ -30,6 +40,11 @@ const RESYNC: &str = "every change wakes what it concerns, so there is nothing t
 const CONTROL_PLANE: &str =
     "the API server's priority and fairness limits requests to the control plane";
 const MEMBERS: &str = "--concurrent-work-syncs limits the requests to each member";
+
+const MASTER: &str = "the kubeconfig names the server";
+const PROFILING: &str = "profiles are taken from outside, with perf";
+const PARALLELISM: &str = "an estimate takes one thread and microseconds";
+const VMODULE: &str = "RUST_LOG sets the level of each module";
 
 impl Accepted {
     /// What to tell about the flags that were given.
@@ -50,6 +65,15 @@ impl Accepted {
             ("kube-api-burst", &self.kube_api_burst, CONTROL_PLANE),
             ("cluster-api-qps", &self.cluster_api_qps, MEMBERS),
             ("cluster-api-burst", &self.cluster_api_burst, MEMBERS),
+            ("master", &self.master, MASTER),
+            ("enable-pprof", &self.enable_pprof, PROFILING),
+            (
+                "profiling-bind-address",
+                &self.profiling_bind_address,
+                PROFILING,
+            ),
+            ("parallelism", &self.parallelism, PARALLELISM),
+            ("vmodule", &self.vmodule, VMODULE),
         ];
         let given = all.iter().filter(|(_, value, _)| value.is_some());
         given

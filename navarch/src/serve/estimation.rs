@@ -15,10 +15,7 @@ use estimator::{
     tls::{ClientFiles, ServerFiles},
 };
 use kube::Client;
-use runtime::{
-    endpoints::{self, Readiness},
-    metrics,
-};
+use runtime::{endpoints::Readiness, metrics};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -161,7 +158,7 @@ pub(super) struct ServerArgs {
 pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     process::stop_on_signal(stop.clone())?;
-    let address = args.address()?;
+    let addresses = args.addresses()?;
     let config = control_plane(args.kubeconfig, args.context).await?;
     let url = config.cluster_url.to_string();
     let member = Client::try_from(config).context("build the client of the member")?;
@@ -189,19 +186,19 @@ pub(super) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     registry.register(process::build_info);
     let readiness = Readiness::default();
     let health = async {
-        let Some(address) = address else {
-            return stop.cancelled().await;
-        };
         let pages = axum::Router::new();
-        let serving = endpoints::serve(
-            address,
+        let serving = process::listen(
+            addresses,
             readiness.clone(),
             registry.clone(),
             pages,
             stop.clone(),
         );
         if let Err(error) = serving.await {
-            tracing::error!(%address, %error, "Health and metrics cannot be served");
+            tracing::error!(
+                error = &*error as &dyn std::error::Error,
+                "Health and metrics cannot be served"
+            );
             stop.cancel();
         }
     };

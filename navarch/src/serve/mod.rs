@@ -3,6 +3,7 @@
 mod accepted;
 mod debug;
 mod estimation;
+mod flags;
 mod gates;
 mod lead;
 mod options;
@@ -10,7 +11,7 @@ mod process;
 mod report;
 mod switches;
 
-pub(crate) use options::ServeArgs;
+pub(crate) use flags::Flags;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,10 +25,7 @@ use controllers::{
 use crds::work::{ClusterResourceBinding, ResourceBinding};
 use futures::future::BoxFuture;
 use kube::Client;
-use runtime::{
-    endpoints::{self, Readiness},
-    lease::Lost,
-};
+use runtime::{endpoints::Readiness, lease::Lost};
 use scheduler::plugins::Registry;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +66,8 @@ impl Component {
 /// Runs the component until the process is told to stop.
 ///
 /// `plugins` are those that the scheduler can run; a flag says which of them it does.
-pub(crate) fn run(args: ServeArgs, plugins: &Registry) -> anyhow::Result<()> {
+pub(crate) fn run(flags: Flags, plugins: &Registry) -> anyhow::Result<()> {
+    let args = flags.0;
     process::log(&args)?;
     for remark in args.remarks() {
         tracing::warn!("{remark}");
@@ -104,25 +103,17 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
     world.interpreter.set_options(resolved.interpretation);
     let Prepared { roles, pages } = prepare(&world, &resolved);
     let readiness = Readiness::default();
-    let served = resolved.address.map(|address| {
-        endpoints::serve(
-            address,
-            readiness.clone(),
-            world.metrics.clone(),
-            pages,
-            stop.clone(),
-        )
-    });
-    let mut endpoints = tokio::spawn(async move {
-        match served {
-            Some(served) => served.await,
-            None => std::future::pending().await,
-        }
-    });
+    let mut endpoints = tokio::spawn(process::listen(
+        resolved.addresses,
+        readiness.clone(),
+        world.metrics.clone(),
+        pages,
+        stop.clone(),
+    ));
 
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        served = &mut endpoints => return served?.with_context(|| format!("serve health and metrics on {}", resolved.health_address())),
+        served = &mut endpoints => return served?,
         started = start(&world, &resolved) => started?,
     }
     let mut tasks = JoinSet::new();
@@ -147,7 +138,7 @@ async fn serve(resolved: Resolved) -> anyhow::Result<()> {
         }
         served = &mut endpoints => {
             stop.cancel();
-            served?.with_context(|| format!("serve health and metrics on {}", resolved.health_address()))?;
+            served??;
         }
     }
     readiness.not_ready("stopping");

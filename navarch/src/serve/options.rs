@@ -58,7 +58,7 @@ pub(crate) struct ServeArgs {
     pub(super) context: Option<String>,
 
     /// Format of the log on standard error.
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, alias = "logging-format", value_enum, default_value = "text")]
     pub(super) log_format: LogFormat,
 
     /// Verbosity of the log: 4 tells decisions, 6 payloads.
@@ -67,8 +67,12 @@ pub(crate) struct ServeArgs {
 
     /// Address of `/healthz`, `/readyz` and `/metrics`; 0 turns them off. The default depends on the role: :10357, for the scheduler and
     /// estimators :10351, for the descheduler :10358.
-    #[arg(long, alias = "metrics-bind-address", value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS")]
     pub(super) health_probe_bind_address: Option<String>,
+
+    /// Another address of the same, for deployments that keep metrics apart; 0 for none.
+    #[arg(long, default_value = "0", value_name = "ADDRESS")]
+    pub(super) metrics_bind_address: String,
 
     /// Serve what the process knows of its decisions under `/debug` on the same address, to clients on the same host alone.
     #[arg(long)]
@@ -214,11 +218,11 @@ pub(crate) struct ServeArgs {
 
     /// Pause before a binding is tried again that could not be scheduled because of an error; doubles with each failure. With the
     /// gate `PriorityBasedScheduling` pauses go from one to ten seconds instead.
-    #[arg(long, default_value = "5ms", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "5ms", value_parser = duration_or_zero, value_name = "DURATION")]
     rate_limiter_base_delay: Duration,
 
     /// The longest such pause.
-    #[arg(long, default_value = "1000s", value_parser = duration, value_name = "DURATION")]
+    #[arg(long, default_value = "1000s", value_parser = duration_or_zero, value_name = "DURATION")]
     rate_limiter_max_delay: Duration,
 
     /// Such tries a second, of all bindings together.
@@ -227,7 +231,7 @@ pub(crate) struct ServeArgs {
 
     /// Such tries that may come at once.
     #[arg(long, default_value_t = 100, value_name = "N")]
-    rate_limiter_bucket_size: u32,
+    rate_limiter_bucket_size: i64,
 
     #[command(flatten)]
     pub(super) estimators: estimation::ClientArgs,
@@ -240,6 +244,16 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// How long failed bindings wait; what is not positive is zero, for which the default stands in.
+    pub(super) fn rate_limits(&self) -> scheduling::RateLimits {
+        scheduling::RateLimits {
+            base_delay: self.rate_limiter_base_delay,
+            max_delay: self.rate_limiter_max_delay,
+            qps: self.rate_limiter_qps,
+            bucket_size: u32::try_from(self.rate_limiter_bucket_size.max(0)).unwrap_or(u32::MAX),
+        }
+    }
+
     /// What to tell about flags that are accepted and have no effect.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks = self.controllers.remarks();
@@ -256,6 +270,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| "must not be negative".into())
 }
 
+/// The same with nothing for what is negative, for flags of which the default applies then.
+fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let positive = text.strip_prefix('-').map_or(text, |_| "0s");
+    duration(positive)
+}
+
 pub(super) struct Workers {
     pub(super) scheduler: usize,
     pub(super) bindings: usize,
@@ -267,7 +287,7 @@ pub(super) struct Workers {
 pub(super) struct Resolved {
     pub(super) component: Component,
     pub(super) control_plane: Config,
-    pub(super) address: Option<SocketAddr>,
+    pub(super) addresses: Addresses,
     pub(super) debug: bool,
     pub(super) controllers: Switches,
     pub(super) dependencies: dependencies::Options,
@@ -310,7 +330,8 @@ impl Resolved {
         let plugins = plugins
             .enable(&args.plugins, &args.feature_gates.scheduler())
             .context("--plugins")?;
-        let address = args.address()?;
+        let addresses = args.addresses()?;
+        let limits = args.rate_limits();
         let scheduler = scheduler::Options {
             scheduler_name: args.scheduler_name,
             gates: args.feature_gates.scheduler(),
@@ -321,15 +342,10 @@ impl Resolved {
         Ok(Self {
             component: args.component,
             control_plane: control_plane(args.kubeconfig, args.context).await?,
-            address,
+            addresses,
             scheduling: scheduling::Settings {
                 by_priority: args.feature_gates.schedule_priority(),
-                limits: scheduling::RateLimits {
-                    base_delay: args.rate_limiter_base_delay,
-                    max_delay: args.rate_limiter_max_delay,
-                    qps: args.rate_limiter_qps,
-                    bucket_size: args.rate_limiter_bucket_size,
-                },
+                limits,
             },
             estimators: args.estimators.client(args.component),
             descheduler: args.estimators.descheduler(args.component),
@@ -413,22 +429,32 @@ impl Resolved {
             },
         })
     }
+}
 
-    pub(super) fn health_address(&self) -> String {
-        self.address
-            .map_or_else(|| "nowhere".into(), |address| address.to_string())
-    }
+/// Where a process is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Addresses {
+    /// Health, metrics and whatever else is served.
+    pub(super) health: Option<SocketAddr>,
+    /// Health and metrics once more, if that is another address.
+    pub(super) metrics: Option<SocketAddr>,
 }
 
 impl ServeArgs {
     /// Where health and metrics are served.
-    pub(super) fn address(&self) -> anyhow::Result<Option<SocketAddr>> {
+    pub(super) fn addresses(&self) -> anyhow::Result<Addresses> {
         let default = match self.component {
             Component::All | Component::Controllers => ":10357",
             Component::Scheduler | Component::Estimator => ":10351",
             Component::Descheduler => ":10358",
         };
-        address(self.health_probe_bind_address.as_deref().unwrap_or(default))
+        let health = self.health_probe_bind_address.as_deref().unwrap_or(default);
+        let health = address("health-probe-bind-address", health)?;
+        let metrics = address("metrics-bind-address", &self.metrics_bind_address)?;
+        Ok(Addresses {
+            health,
+            metrics: metrics.filter(|it| Some(*it) != health),
+        })
     }
 }
 
@@ -459,7 +485,7 @@ pub(super) async fn control_plane(
 }
 
 /// `:8080`, `127.0.0.1:8080`, `[::1]:8080`; `0` for none.
-fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
+fn address(flag: &str, text: &str) -> anyhow::Result<Option<SocketAddr>> {
     if text == "0" {
         return Ok(None);
     }
@@ -468,9 +494,9 @@ fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
     } else {
         text.to_owned()
     };
-    let parsed = full.parse().with_context(|| {
-        format!("--health-probe-bind-address {text:?} is not an address such as 127.0.0.1:10357")
-    })?;
+    let parsed = full
+        .parse()
+        .with_context(|| format!("--{flag} {text:?} is not an address such as 127.0.0.1:10357"))?;
     Ok(Some(parsed))
 }
 
@@ -486,12 +512,15 @@ mod tests {
             ("0", None),
         ] {
             assert_eq!(
-                address(text).unwrap().map(|it| it.to_string()).as_deref(),
+                address("x", text)
+                    .unwrap()
+                    .map(|it| it.to_string())
+                    .as_deref(),
                 expected,
                 "{text}"
             );
         }
-        assert!(address("nonsense").is_err());
+        assert!(address("x", "nonsense").is_err());
     }
 
     #[test]
@@ -508,6 +537,7 @@ mod tests {
                 "{text}"
             );
         }
+        assert_eq!(duration_or_zero("-3s"), Ok(Duration::ZERO));
         assert!(duration("-3s").is_err() && duration("soon").is_err());
     }
 }

@@ -1,17 +1,24 @@
 //! What every server process does: logs to standard error, finds its control plane, stops on a signal.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
+use axum::Router;
 use kube::Client;
 use prometheus_client::{metrics::info::Info, registry::Registry};
-use runtime::{ApiError, backoff::Backoff, error::call};
+use runtime::{
+    ApiError,
+    backoff::Backoff,
+    endpoints::{self, Readiness},
+    error::call,
+    metrics,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use super::options::{LogFormat, ServeArgs};
+use super::options::{Addresses, LogFormat, ServeArgs};
 
 /// Starts logging. `RUST_LOG` overrides the flags, for whoever looks for a bug.
 pub(super) fn log(args: &ServeArgs) -> anyhow::Result<()> {
@@ -57,6 +64,33 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Serves health and metrics at each address, and other pages at the first, until `stop` is cancelled.
+pub(super) async fn listen(
+    addresses: Addresses,
+    readiness: Readiness,
+    metrics: metrics::Shared,
+    pages: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let at = |address: Option<SocketAddr>, pages| {
+        let (readiness, metrics, stop) = (readiness.clone(), metrics.clone(), stop.clone());
+        async move {
+            let Some(address) = address else {
+                stop.cancelled().await;
+                return Ok(());
+            };
+            endpoints::serve(address, readiness, metrics, pages, stop)
+                .await
+                .with_context(|| format!("serve health and metrics on {address}"))
+        }
+    };
+    tokio::try_join!(
+        at(addresses.health, pages),
+        at(addresses.metrics, Router::new())
+    )
+    .map(|_| ())
+}
+
 /// How long the control plane may take to come up beside us.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -88,6 +122,20 @@ pub(super) async fn reach(client: &Client, what: &str, url: &str) -> anyhow::Res
     }
 }
 
+/// What the build was made of, as far as the environment of the compiler said so.
+const COMMIT: &str = match option_env!("NAVARCH_GIT_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
+const TREE_STATE: &str = match option_env!("NAVARCH_GIT_TREE_STATE") {
+    Some(state) => state,
+    None => "",
+};
+const DATE: &str = match option_env!("NAVARCH_BUILD_DATE") {
+    Some(date) => date,
+    None => "",
+};
+
 /// `karmada_build_info`, by which dashboards tell versions apart.
 pub(super) fn build_info(registry: &mut Registry) {
     let labels = [
@@ -95,10 +143,10 @@ pub(super) fn build_info(registry: &mut Registry) {
             "git_version",
             concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),
         ),
-        ("git_commit", String::new()),
-        ("git_short_commit", String::new()),
-        ("git_tree_state", String::new()),
-        ("build_date", String::new()),
+        ("git_commit", COMMIT.to_owned()),
+        ("git_short_commit", COMMIT.chars().take(8).collect()),
+        ("git_tree_state", TREE_STATE.to_owned()),
+        ("build_date", DATE.to_owned()),
         ("go_version", String::new()),
         ("compiler", "rustc".to_owned()),
         (

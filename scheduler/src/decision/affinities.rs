@@ -38,7 +38,8 @@ pub(super) fn place<'a, B: Binding>(
             Err(Stop::Ask(clusters)) => Err(clusters),
             Err(Stop::Error(error)) => {
                 trace_failure(&error, sink);
-                Ok((Err(failure(request, &[&error])), Vec::new()))
+                let malformed = request.has_malformed_affinity();
+                Ok((Err(failure(request, &[&error], malformed)), Vec::new()))
             }
         };
     }
@@ -54,6 +55,7 @@ pub(super) fn place<'a, B: Binding>(
     // Terms before the one in use may have room again when it and those after it have none.
     let wrapped = if fail_back { 0..start } else { 0..0 };
     let mut attempts: Vec<FailedAttempt> = Vec::new();
+    let mut malformed = false;
     for index in (start..terms.len()).chain(wrapped) {
         let name = &terms[index].affinity_name;
         request.set_affinity(name);
@@ -70,6 +72,7 @@ pub(super) fn place<'a, B: Binding>(
             Err(Stop::Ask(clusters)) => return Err(clusters),
             Err(Stop::Error(error)) => {
                 trace_failure(&error, sink);
+                malformed |= request.has_malformed_affinity();
                 attempts.push(FailedAttempt {
                     index,
                     affinity_name: name.clone(),
@@ -79,13 +82,14 @@ pub(super) fn place<'a, B: Binding>(
         }
     }
     let errors: Vec<&ScheduleError> = attempts.iter().map(|attempt| &attempt.error).collect();
-    Ok((Err(failure(request, &errors)), attempts))
+    Ok((Err(failure(request, &errors, malformed)), attempts))
 }
 
 /// What follows from the errors of all attempts.
 ///
-/// A resource is removed only if no attempt left hope: a shortage or an error in any of them keeps it where it is.
-fn failure(request: &Request<'_>, errors: &[&ScheduleError]) -> Failure {
+/// A resource is removed only if no attempt left hope: a shortage or an error in any of them keeps it where it is, and so does a
+/// malformed affinity, of which nobody knows what it meant.
+fn failure(request: &Request<'_>, errors: &[&ScheduleError], malformed: bool) -> Failure {
     let first = errors.first().copied();
     let deciding = if request.keeps(Switch::FirstError) {
         first
@@ -101,7 +105,8 @@ fn failure(request: &Request<'_>, errors: &[&ScheduleError]) -> Failure {
         unschedulable.or(other).or(first)
     };
     // Knowing no cluster at all is a lack of knowledge, not a reason to remove anything.
-    let empties = !request.snapshot.is_empty() || request.keeps(Switch::EmptyWithoutClusters);
+    let empties = (!request.snapshot.is_empty() || request.keeps(Switch::EmptyWithoutClusters))
+        && (!malformed || request.keeps(Switch::EmptyOnMalformed));
     match deciding {
         Some(error) => Failure::of(error, empties),
         None => Failure::of(

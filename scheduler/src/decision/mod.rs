@@ -7,6 +7,7 @@
 
 mod affinities;
 mod patch;
+mod repair;
 mod report;
 mod trigger;
 
@@ -15,6 +16,7 @@ use crds::work::{Binding, TargetCluster};
 use k8s_openapi::jiff::Timestamp;
 
 pub use patch::{APPLIED_COMPONENTS, spec_patch};
+pub use repair::Repair;
 pub use report::{Event, EventType, Report, Requeue, WriteError, status_patch};
 pub use trigger::Trigger;
 pub(crate) use trigger::observed_affinity;
@@ -76,6 +78,8 @@ pub enum Decision {
     Nothing,
     /// Nothing to schedule, but the generation has to be noted.
     Observe,
+    /// Nothing to schedule, but the status does not tell of the result that is in place.
+    Repair(Repair),
     /// The algorithm ran.
     Scheduled(Outcome),
 }
@@ -224,6 +228,7 @@ fn advance<'a, B: Binding>(
 ) -> Step<'a> {
     let spec = binding.spec();
     if let Some(skip) = skip(binding, inputs.options) {
+        sink.record(|| Item::Skipped { code: skip.code() });
         return Step::Decided(Decision::Skip(skip));
     }
     let generation = binding.meta().generation.unwrap_or_default();
@@ -241,21 +246,23 @@ fn advance<'a, B: Binding>(
         }),
     };
     let Some(placement) = &spec.placement else {
-        return Step::Decided(Decision::Scheduled(outcome));
+        sink.record(|| Item::Triggered {
+            code: outcome.trigger.code(),
+            fresh: false,
+        });
+        return finish(binding, inputs, Decision::Scheduled(outcome), sink);
     };
     let Some(trigger) = trigger::of(binding, placement, inputs) else {
         sink.record(|| Item::Triggered {
             code: "Unchanged",
             fresh: false,
         });
-        let status = binding.status();
-        let observed = status.and_then(|status| status.scheduler_observed_generation);
-        let decision = if observed.unwrap_or_default() == generation {
-            Decision::Nothing
-        } else {
-            Decision::Observe
-        };
-        return Step::Decided(decision);
+        return finish(
+            binding,
+            inputs,
+            repair::idle(binding, placement, inputs),
+            sink,
+        );
     };
     outcome.trigger = trigger;
     outcome.fresh = trigger::is_explicit(binding, inputs.options.compat);
@@ -265,7 +272,7 @@ fn advance<'a, B: Binding>(
     });
     if let Some(failure) = malformed(binding) {
         outcome.result = Err(failure);
-        return Step::Decided(Decision::Scheduled(outcome));
+        return finish(binding, inputs, Decision::Scheduled(outcome), sink);
     }
 
     let around = Surroundings {
@@ -297,22 +304,39 @@ fn advance<'a, B: Binding>(
             outcome.attempts = attempts;
         }
     }
-    match &outcome.result {
-        Err(failure) => sink.record(|| Item::Failed {
-            reason: failure.reason,
-            message: failure.message.clone(),
-        }),
-        Ok(placed) if sink.is_recording() => {
-            for target in &placed.clusters {
-                sink.record(|| Item::Placed {
-                    cluster: target.name.clone(),
-                    replicas: i64::from(target.replicas.unwrap_or_default()),
-                });
+    finish(binding, inputs, Decision::Scheduled(outcome), sink)
+}
+
+/// Reports how a decision came out and what is written for it.
+fn finish<'a, B: Binding>(
+    binding: &B,
+    inputs: &Inputs<'_>,
+    decision: Decision,
+    sink: &mut impl Sink<Item>,
+) -> Step<'a> {
+    if !sink.is_recording() {
+        return Step::Decided(decision);
+    }
+    if let Decision::Scheduled(outcome) = &decision {
+        match &outcome.result {
+            Err(failure) => sink.record(|| Item::Failed {
+                reason: failure.reason,
+                message: failure.message.clone(),
+            }),
+            Ok(placed) => {
+                for target in &placed.clusters {
+                    sink.record(|| Item::Placed {
+                        cluster: target.name.clone(),
+                        replicas: i64::from(target.replicas.unwrap_or_default()),
+                    });
+                }
             }
         }
-        Ok(_) => {}
     }
-    Step::Decided(Decision::Scheduled(outcome))
+    if let Some(patch) = spec_patch(binding, &decision, inputs.options.compat) {
+        sink.record(|| Item::Patch { patch });
+    }
+    Step::Decided(decision)
 }
 
 fn skip<B: Binding>(binding: &B, options: &Options) -> Option<Skip> {

@@ -14,10 +14,16 @@ pub const APPLIED_COMPONENTS: &str = "navarch.dev/applied-components";
 
 /// The merge patch of the binding that a decision asks for; `None` if nothing differs.
 ///
-/// It goes to the main resource, without resource version, and holds the whole target list.
+/// It goes to the main resource and holds the whole target list. The resource version of the binding that was decided on is for the
+/// caller to add: with it the decision cannot overrule what somebody else wrote meanwhile.
+///
+/// A result that differs in order alone is not written. The order says which cluster had more room at the time, which is not worth
+/// the write and everything that a write wakes.
 pub fn spec_patch<B: Binding>(binding: &B, decision: &Decision, compat: Compat) -> Option<Value> {
-    let Decision::Scheduled(outcome) = decision else {
-        return None;
+    let outcome = match decision {
+        Decision::Scheduled(outcome) => outcome,
+        Decision::Observe => return adoption(binding, compat),
+        _ => return None,
     };
     if outcome
         .result
@@ -41,6 +47,16 @@ pub fn spec_patch<B: Binding>(binding: &B, decision: &Decision, compat: Compat) 
         patch.insert("spec".to_owned(), json!({ "clusters": value }));
     }
     (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// Notes the components of a binding that another scheduler placed, so that their next change is seen. Waits for a write that is
+/// due anyway: a start alone writes nothing.
+fn adoption<B: Binding>(binding: &B, compat: Compat) -> Option<Value> {
+    if compat.keeps(Switch::ComponentChanges) || annotation(binding, APPLIED_COMPONENTS).is_some() {
+        return None;
+    }
+    let hash = components_hash(binding.spec())?;
+    Some(json!({ "metadata": { "annotations": { APPLIED_COMPONENTS: hash } } }))
 }
 
 fn annotations<B: Binding>(binding: &B, outcome: &Outcome, compat: Compat) -> Map<String, Value> {

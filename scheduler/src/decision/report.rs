@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::patch::same;
-use super::{Decision, Outcome, Skip, Trigger};
+use super::{Decision, Outcome, Repair, Skip, Trigger};
 use crate::options::{Compat, Switch};
 
 /// A write that the API server refused, or that did not reach it.
@@ -170,14 +170,14 @@ pub fn status_patch<B: Binding>(
             return observe
                 .then(|| json!({ "status": { "schedulerObservedGeneration": generation } }));
         }
+        (Decision::Repair(repair), _) => return repaired(latest, repair, &whole_seconds(now)),
         (Decision::Scheduled(outcome), Some(report)) => (outcome, report),
         _ => return None,
     };
     if report.unchanged {
         return None;
     }
-    // The wire has whole seconds.
-    let now = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
+    let now = whole_seconds(now);
     let mut conditions = old.conditions.clone();
     let status = if report.scheduled {
         status::TRUE
@@ -213,6 +213,42 @@ pub fn status_patch<B: Binding>(
             fields.insert("schedulerObservingAffinityName".to_owned(), json!(name));
         }
     }
+    envelope(latest, fields, locked)
+}
+
+/// The patch that makes the status tell of the result that is in place.
+fn repaired<B: Binding>(latest: &B, repair: &Repair, now: &Time) -> Option<Value> {
+    let old = latest.status().cloned().unwrap_or_default();
+    let generation = latest.meta().generation.unwrap_or_default();
+    let mut fields = Map::new();
+    let mut conditions = old.conditions.clone();
+    let condition = conditions::condition(
+        reasons::SCHEDULED,
+        status::TRUE,
+        reasons::SUCCESS,
+        reasons::SUCCESS_MESSAGE.to_owned(),
+    );
+    let locked = conditions::set_condition(&mut conditions, condition, now);
+    if locked {
+        fields.insert("conditions".to_owned(), json!(conditions));
+    }
+    if old.scheduler_observed_generation != Some(generation) {
+        fields.insert("schedulerObservedGeneration".to_owned(), generation.into());
+    }
+    if old.last_scheduled_time.is_none() {
+        fields.insert("lastScheduledTime".to_owned(), json!(now));
+    }
+    if let Some(name) = &repair.affinity_name {
+        fields.insert(
+            "schedulerObservingAffinityName".to_owned(),
+            name.clone().into(),
+        );
+    }
+    envelope(latest, fields, locked)
+}
+
+/// A status patch of these fields, under the version of the object if it is locked.
+fn envelope<B: Binding>(latest: &B, fields: Map<String, Value>, locked: bool) -> Option<Value> {
     if fields.is_empty() {
         return None;
     }
@@ -222,6 +258,11 @@ pub fn status_patch<B: Binding>(
     }
     patch.insert("status".to_owned(), Value::Object(fields));
     Some(Value::Object(patch))
+}
+
+/// The wire has whole seconds.
+fn whole_seconds(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 impl Outcome {

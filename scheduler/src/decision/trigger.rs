@@ -8,7 +8,7 @@ use crds::policy::{Placement, ReplicaSchedulingType};
 use crds::work::{Binding, ResourceBindingSpec};
 use k8s_openapi::jiff::Timestamp;
 
-use super::{APPLIED_COMPONENTS, Inputs};
+use super::{APPLIED_COMPONENTS, Inputs, repair};
 use crate::options::{Compat, Gates, Switch};
 use crate::snapshot::{Cluster, Snapshot};
 
@@ -27,6 +27,8 @@ pub enum Trigger {
     NotDivided,
     /// A target cluster is being removed.
     TargetTerminating,
+    /// The placement was tried, and what came of it was never said: the write of the status was lost.
+    Unreported,
     /// The binding has no placement, which is an error.
     NoPlacement,
 }
@@ -41,6 +43,7 @@ impl Trigger {
             Self::Requested => "Requested",
             Self::NotDivided => "NotDivided",
             Self::TargetTerminating => "TargetTerminating",
+            Self::Unreported => "Unreported",
             Self::NoPlacement => "NoPlacement",
         }
     }
@@ -75,6 +78,8 @@ pub(super) fn of<B: Binding>(
         Some(Trigger::NotDivided)
     } else if has_terminating_target(spec, inputs.snapshot) {
         Some(Trigger::TargetTerminating)
+    } else if !compat.keeps(Switch::LostStatus) && repair::is_unreported(binding) {
+        Some(Trigger::Unreported)
     } else {
         None
     }

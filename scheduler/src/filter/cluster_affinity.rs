@@ -100,7 +100,17 @@ fn holds(operator: &str, values: &[String], found: &[&str]) -> bool {
             .iter()
             .any(|found| values.iter().any(|it| it == found))
     };
+    // What is compared as numbers is one value with one bound.
+    let compared = |holds: fn(&i64, &i64) -> bool| {
+        let (Ok([found]), [bound]) = (<[&str; 1]>::try_from(found), values) else {
+            return false;
+        };
+        let (found, bound) = (found.parse::<i64>(), bound.parse::<i64>());
+        matches!((found, bound), (Ok(found), Ok(bound)) if holds(&found, &bound))
+    };
     match operator {
+        "Gt" => compared(i64::gt),
+        "Lt" => compared(i64::lt),
         "In" => listed(),
         "NotIn" => !listed(),
         "Exists" => !found.is_empty(),

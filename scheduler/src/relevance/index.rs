@@ -130,6 +130,13 @@ impl Debounce {
         Some(last.saturating_sub(now))
     }
 
+    /// How long to wait before acting, for those who wait on their own each time and so may ask while they wait already.
+    pub fn postpone(&mut self, who: &str, now: Duration) -> Duration {
+        self.offer(who, now)
+            .or_else(|| Some(self.last.get(who)?.saturating_sub(now)))
+            .unwrap_or_default()
+    }
+
     /// Forgets a cluster that is gone.
     pub fn remove(&mut self, cluster: &str) {
         self.last.remove(cluster);
@@ -238,5 +245,8 @@ mod tests {
         assert_eq!(debounce.offer("m1", at(10)), Some(at(20)));
         assert_eq!(debounce.offer("m1", at(11)), None);
         assert_eq!(debounce.offer("m1", at(100)), Some(at(0)));
+        assert_eq!(debounce.postpone("m1", at(110)), at(20));
+        assert_eq!(debounce.postpone("m1", at(112)), at(18));
+        assert_eq!(debounce.postpone("m3", at(112)), at(0));
     }
 }

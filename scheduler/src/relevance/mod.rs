@@ -5,6 +5,7 @@
 
 mod cluster;
 mod index;
+mod quota;
 
 use crds::conditions::{self, binding as reasons, status};
 use crds::keys::{
@@ -14,6 +15,7 @@ use crds::work::Binding;
 
 pub use cluster::{ClusterChange, concerns};
 pub use index::{Debounce, Index};
+pub use quota::has_more_room;
 
 use crate::decision::scheduler_name;
 

@@ -174,25 +174,55 @@ impl Spread {
     }
 }
 
-/// Selects among candidates in canonical order and returns their positions in the order of selection.
-pub(crate) fn select(
-    request: &Request<'_>,
+/// What was selected, and by whom.
+pub(crate) struct Selected<'a> {
+    /// Positions among the candidates, in the order of selection.
+    pub(crate) chosen: Vec<usize>,
+    /// The plugin that decided; `None` for the built-in rules.
+    pub(crate) plugin: Option<&'a str>,
+}
+
+/// Selects among candidates in canonical order.
+pub(crate) fn select<'a>(
+    request: &Request<'a>,
     candidates: &[Candidate],
     sink: &mut impl Sink<Item>,
-) -> Result<Vec<usize>, SelectError> {
+) -> Result<Selected<'a>, SelectError> {
     for plugin in &request.options.plugins.selects {
         let Some(result) = plugin.select(request, candidates) else {
             continue;
         };
+        sink.record(|| Item::Path {
+            path: "Plugin",
+            plugin: Some(plugin.name().to_owned()),
+        });
         let mut chosen = result?;
         let mut seen = vec![false; candidates.len()];
         chosen.retain(|&at| {
             seen.get_mut(at)
                 .is_some_and(|seen| !std::mem::replace(seen, true))
         });
-        return Ok(chosen);
+        return Ok(Selected {
+            chosen,
+            plugin: Some(plugin.name()),
+        });
     }
+    let chosen = by_constraints(request, candidates, sink)?;
+    Ok(Selected {
+        chosen,
+        plugin: None,
+    })
+}
+
+/// Selects by the spread constraints.
+fn by_constraints(
+    request: &Request<'_>,
+    candidates: &[Candidate],
+    sink: &mut impl Sink<Item>,
+) -> Result<Vec<usize>, SelectError> {
+    let mut path = |path| sink.record(|| Item::Path { path, plugin: None });
     if request.placement.spread_constraints.is_empty() || has_static_weights(request) {
+        path("All");
         return Ok((0..candidates.len()).collect());
     }
     let spread = Spread::of(
@@ -206,14 +236,17 @@ pub(crate) fn select(
         needed: needed(request),
     };
     if spread.is_nested() && !request.keeps(Switch::ClusterAndRegionOnly) {
+        path("Groups");
         return nested::select(request, candidates, &spread, aim, sink);
     }
     if let Some(region) = spread.region {
+        path("Regions");
         return region::select(request, candidates, region, spread.cluster, aim, sink);
     }
     match spread.cluster {
         None => Err(SelectError::Unsupported),
         Some(range) => {
+            path("Clusters");
             let spare_targets = !request.keeps(Switch::SelectionShortage);
             let chosen = cluster::select(candidates, range, aim.needed, spare_targets)?;
             trace_swaps(request, candidates, &chosen, sink);

@@ -91,6 +91,7 @@ pub(super) fn select(
                 r#in: candidates[r#in].name(request).to_owned(),
             });
         });
+        picked.check(request, candidates, needed)?;
     }
     Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
 }

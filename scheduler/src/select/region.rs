@@ -108,6 +108,7 @@ pub(super) fn select(
                 r#in: candidates[r#in].name(request).to_owned(),
             });
         });
+        picked.check(request, candidates, needed)?;
     }
     Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
 }
@@ -175,6 +176,29 @@ pub(super) fn pick(groups: &[&[usize]], max: usize) -> Picked {
 }
 
 impl Picked {
+    /// The room of all selected clusters.
+    fn room(&self, candidates: &[Candidate]) -> i64 {
+        self.selected.iter().fold(0_i64, |sum, &(at, _)| {
+            sum.saturating_add(candidates[at].available)
+        })
+    }
+
+    /// Whether the room suffices for a set of components, whose targets get no replicas: nothing after this would notice a shortage.
+    pub(super) fn check(
+        &self,
+        request: &Request<'_>,
+        candidates: &[Candidate],
+        needed: i64,
+    ) -> Result<(), SelectError> {
+        if request.counts_sets() && self.room(candidates) < needed {
+            return Err(SelectError::NotEnoughRoom {
+                clusters: self.selected.len(),
+                unschedulable: true,
+            });
+        }
+        Ok(())
+    }
+
     /// Exchanges clusters for roomier ones until there is room enough; every group keeps a cluster.
     ///
     /// Clusters without replicas go first, the last selected ones before others.
@@ -185,10 +209,7 @@ impl Picked {
         mut swapped: impl FnMut(usize, usize),
     ) {
         let available = |at: usize| candidates[at].available;
-        let mut room = self
-            .selected
-            .iter()
-            .fold(0_i64, |sum, &(at, _)| sum.saturating_add(available(at)));
+        let mut room = self.room(candidates);
         let mut places: Vec<usize> = (0..self.selected.len()).rev().collect();
         places.sort_by_key(|&place| candidates[self.selected[place].0].assigned);
         for place in places {

@@ -12,6 +12,8 @@ use super::{Cluster, Slots, Snapshot};
 pub(crate) struct Affinity {
     /// Some part is malformed or can hold for no cluster.
     never: bool,
+    /// Some part is malformed, so that it is not known what was meant.
+    malformed: bool,
     names: Option<Slots>,
     exclude: Option<Slots>,
     labels: Vec<Requirement>,
@@ -42,14 +44,20 @@ impl Affinity {
         if let Some(selector) = &affinity.label_selector {
             match label_requirements(selector, symbols) {
                 Some(labels) => compiled.labels = labels,
-                None => compiled.never = true,
+                None => compiled.malformed = true,
             }
         }
         if let Some(selector) = &affinity.field_selector {
             let valid = compiled.add_fields(selector, symbols, strict);
-            compiled.never |= !valid;
+            compiled.malformed |= !valid;
         }
+        compiled.never |= compiled.malformed;
         compiled
+    }
+
+    /// Whether some part of it is malformed.
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.malformed
     }
 
     /// Whether a cluster of the snapshot matches.

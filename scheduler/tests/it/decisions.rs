@@ -78,7 +78,7 @@ fn check_trigger(binding: &ResourceBinding, compat: Compat, expected: Option<Tri
     let clusters = clusters(&[("m1", 9), ("m2", 9)]);
     let trigger = match decide_with(binding, &clusters, &options(compat)) {
         Decision::Scheduled(outcome) => Some(outcome.trigger),
-        Decision::Nothing | Decision::Observe => None,
+        Decision::Nothing | Decision::Observe | Decision::Repair(_) => None,
         Decision::Skip(skip) => panic!("skipped: {skip:?}"),
     };
     assert_eq!(trigger, expected);

@@ -149,3 +149,79 @@ fn failures_are_told() {
     );
     assert_eq!(account["result"], json!([]));
 }
+
+#[test]
+fn bindings_that_are_left_alone_and_those_that_cannot_be_read_say_so() {
+    let clusters = clusters(&[("a", 9)]);
+    let mut foreign = binding(1, duplicated());
+    foreign.spec.scheduler_name = Some("other".to_owned());
+    let account = explained(&foreign, &clusters);
+    assert_eq!(
+        (&account["trigger"], &account["skipped"]),
+        (&json!("Skipped"), &json!("OtherScheduler"))
+    );
+    let mut unplaced = binding(1, duplicated());
+    unplaced.spec.placement = None;
+    let account = explained(&unplaced, &clusters);
+    assert_eq!(account["trigger"], "NoPlacement");
+    assert_eq!(
+        account["failure"],
+        json!({ "reason": "SchedulerError", "message": "the binding has no placement" })
+    );
+    let account = explained(&binding(-1, aggregated()), &clusters);
+    assert_eq!(account["failure"]["reason"], "SchedulerError");
+}
+
+#[test]
+fn the_path_and_the_patch_are_told() {
+    let regions = [
+        spread(SpreadField::Region, 1, 1),
+        spread(SpreadField::Cluster, 1, 1),
+    ];
+    let clusters = [with_region(cluster("a", 9), "r1")];
+    for (placement, path) in [
+        (aggregated(), "All"),
+        (with_spread(aggregated(), &regions[1..]), "Clusters"),
+        (with_spread(aggregated(), &regions), "Regions"),
+    ] {
+        let account = explained(&binding(3, placement), &clusters);
+        assert_eq!(account["attempts"][0]["selection"], json!({ "path": path }));
+        assert_eq!(
+            account["patch"]["spec"]["clusters"],
+            json!([{ "name": "a", "replicas": 3 }])
+        );
+    }
+    let placed = settled(with_targets(binding(3, aggregated()), &[("a", 3)]));
+    assert_eq!(explained(&placed, &clusters)["patch"], Value::Null);
+}
+
+#[test]
+fn numbers_are_compared_as_numbers() {
+    let mut placement = duplicated();
+    let expression = |operator: &str, bound: &str| NodeSelectorRequirement {
+        key: "region".to_owned(),
+        operator: operator.to_owned(),
+        values: Some(vec![bound.to_owned()]),
+    };
+    placement.cluster_affinity = Some(ClusterAffinity {
+        field_selector: Some(FieldSelector {
+            match_expressions: vec![expression("Gt", "3"), expression("Lt", "5")],
+        }),
+        ..ClusterAffinity::default()
+    });
+    let clusters = [
+        with_region(cluster("a", 9), "4"),
+        with_region(cluster("b", 9), "7"),
+    ];
+    let account = explained(&binding(1, placement), &clusters);
+    assert_eq!(account["result"][0]["name"], "a");
+    let filters = account["attempts"][0]["clusters"][1]["filters"].clone();
+    let details: Vec<&Value> = filters
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["detail"])
+        .filter(|it| !it.is_null())
+        .collect();
+    assert_eq!(details, ["region: policy wants Lt [5], cluster has 7"]);
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crds::cluster::{ApiEnablements, ApiResource, Cluster, ClusterSpec, ResourceSummary};
+use crds::conditions::{self, binding as reasons};
 use crds::keys::APPLIED_PLACEMENT;
 use crds::policy::{
     ClusterAffinity, ClusterPreferences, DynamicWeight, Placement, ReplicaDivisionPreference,
@@ -209,7 +210,7 @@ pub(crate) fn fresh(mut binding: ResourceBinding) -> ResourceBinding {
     binding
 }
 
-/// Notes the placement as applied and the generation as observed.
+/// Notes the placement as applied and the generation as observed, and says that the binding is scheduled.
 pub(crate) fn settled(mut binding: ResourceBinding) -> ResourceBinding {
     let text = serde_json::to_string(&binding.spec.placement).unwrap();
     annotate(&mut binding, APPLIED_PLACEMENT, &text);
@@ -217,6 +218,12 @@ pub(crate) fn settled(mut binding: ResourceBinding) -> ResourceBinding {
     let status = status(&mut binding);
     status.scheduler_observed_generation = generation;
     status.last_scheduled_time = Some(time("2026-01-01T10:00:00Z"));
+    let scheduled = conditions::condition("Scheduled", "True", "Success", reasons::SUCCESS_MESSAGE);
+    conditions::set_condition(
+        &mut status.conditions,
+        scheduled,
+        &time("2026-01-01T10:00:00Z"),
+    );
     binding
 }
 

@@ -16,6 +16,7 @@ mod filters;
 mod fixtures;
 mod laws;
 mod plugins;
+mod recovery;
 mod reference;
 mod selection;
 mod steps;
