@@ -38,6 +38,8 @@ pub struct Selection {
     pub labels: Option<String>,
     /// A field selector in the API's text form.
     pub fields: Option<String>,
+    /// The member cluster that is watched, as logs name it; `None` for the control plane.
+    pub cluster: Option<String>,
 }
 
 impl Selection {
@@ -121,7 +123,14 @@ async fn drive<W, K>(
     let mut backoff = Backoff::watch();
     let mut rest = tokio::time::interval(REST_INTERVAL);
     rest.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut listed = BTreeSet::new();
+    let mut filling = Filling {
+        store: &store,
+        trim,
+        decode,
+        what,
+        cluster: selection.cluster.as_deref(),
+        listed: BTreeSet::new(),
+    };
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => return,
@@ -131,47 +140,15 @@ async fn drive<W, K>(
                 continue;
             }
         };
-        let keep = |object: W| match decode(object) {
-            Ok(mut object) => {
-                trim(&mut object);
-                Some(object)
-            }
-            Err((key, error)) => {
-                tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
-                None
-            }
-        };
         match event {
-            Some(Ok(Event::Init)) => listed.clear(),
-            Some(Ok(Event::InitApply(object))) => {
-                let key = Key {
-                    namespace: object.meta().namespace.clone(),
-                    name: object.meta().name.clone().unwrap_or_default(),
-                };
-                listed.insert(key);
-                if let Some(object) = keep(object) {
-                    // What a later list brings was made while nobody watched: news like any other.
-                    let initial = !store.is_synced();
-                    store.apply(object, initial);
+            Some(Ok(event)) => {
+                if filling.take(event) {
+                    backoff.reset();
                 }
             }
-            Some(Ok(Event::InitDone)) => {
-                backoff.reset();
-                store.finish_list(&std::mem::take(&mut listed));
-            }
-            Some(Ok(Event::Apply(object))) => {
-                backoff.reset();
-                if let Some(object) = keep(object) {
-                    store.apply(object, false);
-                }
-            }
-            Some(Ok(Event::Delete(object))) => match decode(object) {
-                Ok(object) => store.delete(&object),
-                Err((key, _)) => store.delete_key(&key),
-            },
             Some(Err(error)) => {
                 let pause = backoff.failed();
-                log_watch_error(what, &error, pause);
+                log_watch_error(what, filling.cluster, &error, pause);
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
@@ -182,12 +159,85 @@ async fn drive<W, K>(
     }
 }
 
-fn log_watch_error(what: &str, error: &watcher::Error, pause: Duration) {
+/// Puts what a watch tells into its store.
+struct Filling<'a, K, D> {
+    store: &'a Store<K>,
+    trim: Trim<K>,
+    decode: D,
+    what: &'a str,
+    cluster: Option<&'a str>,
+    /// What the list that is under way has named so far.
+    listed: BTreeSet<Key>,
+}
+
+impl<K: ResourceExt + 'static, D> Filling<'_, K, D> {
+    /// Returns whether the event shows that the watch works again.
+    fn take<W>(&mut self, event: Event<W>) -> bool
+    where
+        W: Resource,
+        D: Fn(W) -> Result<K, (Key, String)>,
+    {
+        match event {
+            Event::Init => {
+                self.listed.clear();
+                return false;
+            }
+            Event::InitApply(object) => {
+                let key = Key {
+                    namespace: object.meta().namespace.clone(),
+                    name: object.meta().name.clone().unwrap_or_default(),
+                };
+                self.listed.insert(key);
+                if let Some(object) = self.keep(object) {
+                    // What a later list brings was made while nobody watched: news like any other.
+                    let initial = !self.store.is_synced();
+                    self.store.apply(object, initial);
+                }
+                return false;
+            }
+            Event::InitDone => self.store.finish_list(&std::mem::take(&mut self.listed)),
+            Event::Apply(object) => {
+                if let Some(object) = self.keep(object) {
+                    self.store.apply(object, false);
+                }
+            }
+            Event::Delete(object) => {
+                match (self.decode)(object) {
+                    Ok(object) => self.store.delete(&object),
+                    Err((key, _)) => self.store.delete_key(&key),
+                }
+                return false;
+            }
+        }
+        true
+    }
+
+    fn keep<W>(&self, object: W) -> Option<K>
+    where
+        D: Fn(W) -> Result<K, (Key, String)>,
+    {
+        match (self.decode)(object) {
+            Ok(mut object) => {
+                (self.trim)(&mut object);
+                Some(object)
+            }
+            Err((key, error)) => {
+                tracing::warn!(kind = self.what, cluster = self.cluster, object = %key, error, "Object does not decode, keeping the last version that did");
+                None
+            }
+        }
+    }
+}
+
+fn log_watch_error(what: &str, cluster: Option<&str>, error: &watcher::Error, pause: Duration) {
     let error = error as &dyn std::error::Error;
     // A watch that the server ends is everyday business; only repeated failures are worth a warning.
     if pause > Duration::from_secs(1) {
-        tracing::warn!(kind = what, error, "Watch keeps failing, retrying");
+        tracing::warn!(kind = what, cluster, error, "Watch keeps failing, retrying");
     } else {
-        tracing::debug!(kind = what, error, "Watch failed, retrying");
+        tracing::debug!(kind = what, cluster, error, "Watch failed, retrying");
     }
 }
+
+#[cfg(test)]
+mod tests;
