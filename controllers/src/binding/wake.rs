@@ -166,8 +166,7 @@ fn override_changed<B: Bindings, P: ResourceExt>(
         return;
     }
     if let Change::Updated { old, new } = change
-        && old.meta().generation == new.meta().generation
-        && old.annotations() == new.annotations()
+        && is_same(old.as_ref(), new.as_ref())
     {
         return;
     }
@@ -188,6 +187,14 @@ fn override_changed<B: Bindings, P: ResourceExt>(
             queue.add_with(Binding::key(&**binding), Priority::Low);
         }
     });
+}
+
+/// Whether nothing changed that rendering looks at. A policy that was deleted and made again while the watch was away may have the
+/// generation of the old one.
+fn is_same(old: &impl ResourceExt, new: &impl ResourceExt) -> bool {
+    old.meta().uid == new.meta().uid
+        && old.meta().generation == new.meta().generation
+        && old.annotations() == new.annotations()
 }
 
 /// The cheap half of the question, before the template is looked up.
@@ -212,4 +219,33 @@ fn subject<B: Binding>(world: &World, binding: &B) -> Option<Subject> {
         name: resource.name.clone(),
         labels: template.labels().clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::policy::OverridePolicy;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn override_policies_that_are_made_again_are_others() {
+        let policy = |uid: &str, generation: i64, note: &str| -> OverridePolicy {
+            serde_json::from_value(json!({
+                "metadata": {"name": "op", "uid": uid, "generation": generation,
+                             "resourceVersion": note, "annotations": {"note": note}},
+                "spec": {"overrideRules": []},
+            }))
+            .unwrap()
+        };
+        let before = policy("a", 1, "");
+        for (name, after, expected) in [
+            ("the same", policy("a", 1, ""), true),
+            ("edited", policy("a", 2, ""), false),
+            ("annotated", policy("a", 1, "x"), false),
+            ("made again", policy("b", 1, ""), false),
+        ] {
+            assert_eq!(is_same(&before, &after), expected, "{name}");
+        }
+    }
 }
