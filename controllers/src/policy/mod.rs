@@ -173,7 +173,11 @@ async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Ac
         letting_go::let_go(policy.as_ref(), key, world).await?;
         return Ok(Action::AwaitChange);
     }
-    if let Some(patch) = identity(policy.as_ref(), || Uuid::new_v4().to_string()) {
+    if let Some(patch) = identity(policy.as_ref(), || {
+        // Templates and bindings that carry the claim already need no writes then.
+        let former = concerned::former_id::<P>(&policy.view(), world);
+        former.unwrap_or_else(|| Uuid::new_v4().to_string())
+    }) {
         patch_metadata(policy.as_ref(), key, world, &patch)
             .await
             .map_err(|source| Error::Identify {
@@ -242,7 +246,7 @@ fn without_templates<P: Policies>(policy: &P, context: &Context) -> Action {
 }
 
 /// The patch that gives a policy what it lacks of permanent id and finalizer.
-fn identity<P: Policies>(policy: &P, fresh_id: impl FnOnce() -> String) -> Option<Value> {
+fn identity<P: Policies>(policy: &P, id: impl FnOnce() -> String) -> Option<Value> {
     let has_id = policy.labels().get(P::ID).is_some_and(|id| !id.is_empty());
     let present = policy.finalizers();
     let has_finalizer = present.iter().any(|it| it == P::FINALIZER);
@@ -251,7 +255,7 @@ fn identity<P: Policies>(policy: &P, fresh_id: impl FnOnce() -> String) -> Optio
     }
     let mut metadata = json!({});
     if !has_id {
-        metadata["labels"] = json!({ P::ID: fresh_id() });
+        metadata["labels"] = json!({ P::ID: id() });
     }
     if !has_finalizer {
         let finalizers = present.iter().map(String::as_str).chain([P::FINALIZER]);

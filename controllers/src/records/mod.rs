@@ -11,9 +11,11 @@
 //!   "object": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web", "uid": "…", "generation": 3},
 //!   "policy": {
 //!     "decision": "Apply",
+//!     "template": [{"type": "template", "object": "Deployment shop/web (apps/v1)", "verdict": {"state": "Allowed"}}],
 //!     "claim": [{"type": "claim", "policy": {…}, "code": null, "message": "…"}],
 //!     "candidates": [{"type": "policy", "policy": {"kind": "PropagationPolicy", "namespace": "shop", "name": "web"}, "matched": true,
-//!                     "level": "…", "priority": 0, "used": true, "code": null, "message": "…"}]
+//!                     "level": "…", "priority": 0, "used": true, "code": null, "message": "…"}],
+//!     "obstacles": [{"type": "obstacle", "policy": {…}, "code": "DependentOverrideMissing", "message": "…"}]
 //!   },
 //!   "binding": {"kind": "ResourceBinding", "namespace": "shop", "name": "web-deployment", "generation": 2, "clusters": […],
 //!               "conditions": […], "scheduling": "/debug/scheduling/shop/web-deployment"},
@@ -28,8 +30,9 @@
 //! }
 //! ```
 //!
-//! Items have the shapes of [`propagation::trace::Item`]. `candidates` tells how every policy fares now, whether or not the template
-//! is claimed; `claim` tells what becomes of the claim. Values of Secrets are left out.
+//! Items have the shapes of [`propagation::trace::Item`]. `candidates` tells how every policy fares now: against the one that has
+//! the template while its claim holds, else against the one that gets it. `claim` tells what becomes of the claim, `template` whether
+//! the object is propagated at all, `obstacles` what keeps the policy from building the binding. Values of Secrets are left out.
 
 mod answers;
 mod object;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{LAST_APPLIED, RenderError};
 use crate::binding::{Collision, merge_map, reference, same_object};
+use crate::matching::lazy;
 use crate::overrides::Applied;
 
 /// A Work without its permanent id, which only the Work that exists, or the creation of one, can tell.
@@ -67,7 +68,9 @@ impl Draft {
     ///
     /// This is also for controllers that make Works without a binding: `metadata` then has their labels and owner.
     pub fn new(mut manifest: Value, metadata: ObjectMeta, template_uid: &str) -> Self {
-        object::remove_annotation(&mut manifest, LAST_APPLIED);
+        for annotation in [LAST_APPLIED, lazy::TEMPLATE_FINGERPRINT] {
+            object::remove_annotation(&mut manifest, annotation);
+        }
         object::set_label(&mut manifest, keys::MANAGED, keys::TRUE);
         object::set_annotation(&mut manifest, keys::TEMPLATE_UID, template_uid);
         for (key, value) in [
