@@ -210,10 +210,12 @@ impl Ledger {
     async fn write(&mut self, client: &Client, report: &Report) {
         self.make_room();
         let fingerprint = self.hasher.hash_one(&report.identity);
-        if report.kind == EventType::Warning {
+        let step = self.step(fingerprint);
+        // Good news answer a warning that was told, not one that was kept back.
+        if report.kind == EventType::Warning && step != Step::Nothing {
             self.warned.insert(self.about(report));
         }
-        let outcome = match self.step(fingerprint) {
+        let outcome = match step {
             Step::Nothing => return,
             Step::Repeat(warning) => repeat(client, &warning).await,
             Step::Create => create(client, report).await.map(|warning| {

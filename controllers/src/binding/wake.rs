@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use propagation::{matching::Subject, overrides, render::is_answered};
 use runtime::{Change, Queue, queue::Priority};
 
+use super::refused::Refused;
 use crate::{
     interpretation::bindings_of,
     world::{Bindings, World, binding_of, template_of},
@@ -15,7 +16,11 @@ use crate::{
 /// How long a change that concerns the scheduler waits for its answer.
 const ANSWER: Duration = Duration::from_millis(500);
 
-pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
+pub(super) fn subscribe<B: Bindings>(
+    world: &Arc<World>,
+    queue: &Arc<Queue<Key>>,
+    refused: &Arc<Refused>,
+) {
     let to = Arc::clone(queue);
     B::store(world).subscribe(move |change| match change {
         Change::Added { new, initial } => {
@@ -45,8 +50,15 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
 
     // A Work that goes, by hand or because an execution space went, is made again if the binding still wants it.
     // One that somebody edits is put right.
+    // Its name is free then for a binding that was refused it.
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    let refused = Arc::clone(refused);
     world.works.subscribe(move |change| {
+        if let Change::Deleted { old } = change {
+            for key in refused.freed(&Key::of_meta(&old.metadata)) {
+                to.add(key);
+            }
+        }
         let concerned = match change {
             Change::Deleted { old } => binding_of::<B>(old),
             Change::Updated { old, new }

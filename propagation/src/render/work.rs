@@ -21,6 +21,7 @@ pub struct Draft {
     suspend_dispatching: Option<bool>,
     preserve_resources_on_deletion: Option<bool>,
     applied: Applied,
+    ignored_conflict_resolution: Option<String>,
 }
 
 /// What to write.
@@ -92,6 +93,7 @@ impl Draft {
             suspend_dispatching: None,
             preserve_resources_on_deletion: None,
             applied: Applied::default(),
+            ignored_conflict_resolution: None,
         }
     }
 
@@ -110,6 +112,16 @@ impl Draft {
     pub(super) fn with_applied(mut self, applied: Applied) -> Self {
         self.applied = applied;
         self
+    }
+
+    pub(super) fn with_ignored_conflict_resolution(mut self, ignored: Option<String>) -> Self {
+        self.ignored_conflict_resolution = ignored;
+        self
+    }
+
+    /// What the object asks for in its conflict resolution annotation, if there is no such thing.
+    pub fn ignored_conflict_resolution(&self) -> Option<&str> {
+        self.ignored_conflict_resolution.as_deref()
     }
 
     /// Removes what belongs to the control plane's API server and not to the member.
