@@ -321,10 +321,8 @@ pub(crate) async fn id_edited(client: &Client) {
     .await;
     // Edited and deleted in one breath: the claims carry the old id still.
     let labels = json!({"metadata": {"labels": {PP_ID: "00000000-0000-4000-8000-000000000002"}}});
-    let (_, deleted) = tokio::join!(merge::<PropagationPolicy>(&api, "pol", labels), async {
-        api.delete("pol", &DeleteParams::default()).await
-    });
-    deleted.unwrap();
+    merge::<PropagationPolicy>(&api, "pol", labels).await;
+    api.delete("pol", &DeleteParams::default()).await.unwrap();
     gone(&api, "pol").await;
     let template = case.api::<Deployment>().get("web").await.unwrap();
     assert!(!template.labels().contains_key(PP_ID), "{template:#?}");
