@@ -1,6 +1,6 @@
 //! What every reconciler of a process shares: one store per kind, the members, the recorder.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crds::{
     apps::WorkloadRebalancer,
@@ -19,6 +19,7 @@ use kube::{
     Client, Resource, ResourceExt,
     api::{Api, DynamicObject},
 };
+use propagation::matching::PolicyRef;
 use runtime::{
     ApiError, Controller, Queue, Store,
     discovery::Mapper,
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     brake::Brake,
+    detector,
     interpretation::{Interpretation, kinds_in_use},
     own_writes::OwnWrites,
     records::Answers,
@@ -60,7 +62,7 @@ pub struct World {
     pub quotas: Arc<Store<FederatedResourceQuota>>,
     pub bindings: Arc<Store<ResourceBinding>>,
     pub cluster_bindings: Arc<Store<ClusterResourceBinding>>,
-    /// Bindings of the kind `ResourceBinding` by the permanent ids of the policies in their claim labels.
+    /// Bindings of the kind `ResourceBinding` by the policies that have claimed them, see [`claims`].
     pub bindings_by_claim: IndexId,
     /// Bindings of the kind `ResourceBinding` by their permanent id.
     pub bindings_by_id: IndexId,
@@ -88,7 +90,7 @@ pub struct World {
     pub webhook_configurations: Arc<Store<ResourceInterpreterWebhookConfiguration>>,
     /// Objects of every kind that may be propagated.
     pub templates: Arc<DynamicStores>,
-    /// Templates by the permanent ids of the policies in their claim labels.
+    /// Templates by the policies that have claimed them, see [`claims`].
     pub templates_by_claim: IndexId,
     /// What the control plane's API server serves.
     pub mapper: Mapper,
@@ -99,6 +101,8 @@ pub struct World {
     pub brake: Brake,
     /// What kinds mean, by every rule that is configured.
     pub interpreter: Interpretation,
+    /// What the detector goes by, once it is set up in this process.
+    pub detector: OnceLock<detector::Insight>,
     pub recorder: Recorder,
     pub reconciles: Arc<Reconciles>,
     pub metrics: Shared,
@@ -134,13 +138,13 @@ impl World {
             policies.index(|policy| policy.namespace().into_iter().collect());
         let mut bindings = Store::<ResourceBinding>::builder();
         bindings.packed(Codec::json());
-        let bindings_by_claim = bindings.index(claim_ids);
+        let bindings_by_claim = bindings.index(claims);
         let bindings_by_id = bindings.index(permanent_id);
         let bindings_by_dependent = bindings.index(dependents);
         let bindings_by_group = bindings.index(group_values);
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
         cluster_bindings.packed(Codec::json());
-        let cluster_bindings_by_claim = cluster_bindings.index(claim_ids);
+        let cluster_bindings_by_claim = cluster_bindings.index(claims);
         let cluster_bindings_by_id = cluster_bindings.index(permanent_id);
         let cluster_bindings_by_dependent = cluster_bindings.index(dependents);
         let templates = DynamicStores::new(
@@ -149,7 +153,7 @@ impl World {
             Selection::default(),
             stop.clone(),
         );
-        let templates_by_claim = templates.index(claim_ids);
+        let templates_by_claim = templates.index(claims);
         let reconciles = Arc::new(Reconciles::default());
         let metrics = Shared::default();
         let answers = Answers::default();
@@ -193,6 +197,7 @@ impl World {
             members: Members::default(),
             answers,
             brake: Brake::default(),
+            detector: OnceLock::new(),
             recorder: Recorder::start(control_plane.clone()),
             reconciles,
             metrics,
@@ -367,15 +372,35 @@ pub fn complete_cluster_policy(policy: &mut ClusterPropagationPolicy) {
     defaults::cluster_propagation_policy(policy, None);
 }
 
-/// The permanent ids in the claim labels of a template or binding.
-fn claim_ids(object: &impl ResourceExt) -> Vec<String> {
-    [
-        keys::PROPAGATION_POLICY_PERMANENT_ID,
-        keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID,
-    ]
-    .iter()
-    .filter_map(|key| object.labels().get(*key).cloned())
-    .collect()
+/// The claims of a template or binding: the permanent ids in their labels, and the policies that their annotations name as
+/// [`claimant`] writes them. The policy's own id may have been edited since the claim was made.
+pub fn claims(object: &impl ResourceExt) -> Vec<String> {
+    let annotation = |key: &str| object.annotations().get(key).map(String::as_str);
+    let mut found = Vec::new();
+    if let Some(id) = object.labels().get(keys::PROPAGATION_POLICY_PERMANENT_ID) {
+        found.push(id.clone());
+        let namespace = annotation(keys::PROPAGATION_POLICY_NAMESPACE);
+        if let (Some(namespace), Some(name)) =
+            (namespace, annotation(keys::PROPAGATION_POLICY_NAME))
+        {
+            found.push(claimant(&PolicyRef::namespaced(namespace, name)));
+        }
+    }
+    let id = object
+        .labels()
+        .get(keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID);
+    if let Some(id) = id {
+        found.push(id.clone());
+        if let Some(name) = annotation(keys::CLUSTER_PROPAGATION_POLICY_NAME) {
+            found.push(claimant(&PolicyRef::cluster(name)));
+        }
+    }
+    found
+}
+
+/// A policy as [`claims`] have it; no id looks like this.
+pub fn claimant(policy: &PolicyRef) -> String {
+    format!("{} {policy}", policy.kind.as_str())
 }
 
 fn permanent_id(binding: &impl Binding) -> Vec<String> {
@@ -485,4 +510,42 @@ pub fn template_of(resource: &ObjectReference) -> (Gvk, Key) {
             name: resource.name.clone(),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_are_found_by_id_and_by_policy() {
+        let (id, name) = (
+            keys::PROPAGATION_POLICY_PERMANENT_ID,
+            keys::PROPAGATION_POLICY_NAME,
+        );
+        let namespace = keys::PROPAGATION_POLICY_NAMESPACE;
+        let of_cluster = keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID;
+        for (labels, annotations, expected) in [
+            (json!({}), json!({name: "p", namespace: "demo"}), vec![]),
+            (json!({id: "1"}), json!({name: "p"}), vec!["1"]),
+            (
+                json!({id: "1"}),
+                json!({name: "p", namespace: "demo"}),
+                vec!["1", "PropagationPolicy demo/p"],
+            ),
+            (
+                json!({of_cluster: "2"}),
+                json!({keys::CLUSTER_PROPAGATION_POLICY_NAME: "q"}),
+                vec!["2", "ClusterPropagationPolicy q"],
+            ),
+        ] {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "c", "labels": labels, "annotations": annotations},
+            }))
+            .unwrap();
+            assert_eq!(claims(&object), expected);
+        }
+    }
 }

@@ -71,6 +71,8 @@ pub const SYNC_WORK_SUCCEED: &str = "SyncWorkSucceed";
 pub const SYNC_WORK_FAILED: &str = "SyncWorkFailed";
 /// Warning: Works that are not needed any more could not be deleted.
 pub const CLEANUP_WORK_FAILED: &str = "CleanupWorkFailed";
+/// The conflict resolution annotation of a template has a value that does not exist.
+pub const INVALID_CONFLICT_RESOLUTION: &str = "InvalidConflictResolution";
 /// Normal: the status of all clusters was put together.
 pub const AGGREGATE_STATUS_SUCCEED: &str = "AggregateStatusSucceed";
 /// Warning: the status of all clusters could not be put together.

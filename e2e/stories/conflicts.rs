@@ -148,3 +148,31 @@ async fn wait_for_refusal(scene: &Scene) {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_resolution_that_does_not_exist_is_told_and_ignored() {
+    let scene = Scene::open("resolution").await;
+    scene.apply(
+        "apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+  namespace: {ns}
+  annotations: {work.karmada.io/conflict-resolution: maybe}
+data: {color: blue}
+",
+    );
+    scene.apply(&policy("settings", "v1", "ConfigMap", &on("member1")));
+    scene
+        .until_event(
+            "settings",
+            "InvalidConflictResolution",
+            "is \"maybe\" and ignored; use overwrite or abort",
+        )
+        .await;
+    scene
+        .until("member1", "configmaps", "settings", "there", |it| {
+            it["metadata"]["annotations"]["work.karmada.io/conflict-resolution"] == "abort"
+        })
+        .await;
+}

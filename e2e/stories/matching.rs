@@ -396,3 +396,40 @@ async fn clusters_that_do_not_exist_are_passed_over() {
     assert_eq!(clusters(&binding), "member1");
     assert_eq!(condition(&binding, "Scheduled"), "True/Success");
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_policy_is_told_on_it() {
+    let scene = Scene::open("faulty").await;
+    scene.apply(
+        "apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: {name: faulty, namespace: {ns}}
+spec:
+  resourceSelectors:
+  - {apiVersion: v1, kind: ConfigMap, name: settings}
+  - {apiVersion: apps/v1, kind: Deploymnet}
+  - {apiVersion: v1, kind: Secret, namespace: elsewhere}
+  - {apiVersion: v1, kind: Service, labelSelector: {matchExpressions: [{key: a, operator: Like, values: [b]}]}}
+  placement: {clusterAffinity: {clusterNames: [ghost, member1]}}
+",
+    );
+    scene.apply(&config_map("blue"));
+    for (reason, part) in [
+        (
+            "UnknownCluster",
+            "names ghost, of which there is no Cluster",
+        ),
+        (
+            "ForeignNamespace",
+            "resourceSelectors[2].namespace is elsewhere",
+        ),
+        ("InvalidSelector", "resourceSelectors[3].labelSelector"),
+        ("UnknownKind", "resourceSelectors[1] names kind Deploymnet"),
+    ] {
+        scene.until_event("faulty", reason, part).await;
+    }
+    // What is right about it works.
+    scene
+        .until("member1", "configmaps", "settings", "there", |_| true)
+        .await;
+}

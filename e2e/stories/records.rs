@@ -167,6 +167,64 @@ async fn an_object_without_a_policy_tells_why_none_fits() {
 }
 
 #[tokio::test]
+async fn a_claim_that_holds_against_a_better_policy_is_told() {
+    let scene = Scene::open("records-claimed").await;
+    scene.apply(&(config_map("blue") + &policy("first", "v1", "ConfigMap", &on("member1"))));
+    scene.applied("settings-configmap").await;
+    let better = policy("better", "v1", "ConfigMap", &on("member2"))
+        .replace("spec:\n", "spec:\n  priority: 9\n");
+    scene.apply(&better);
+    let account = ask_until(&scene, "records-claimed/ConfigMap/settings", |account| {
+        list(&account["policy"]["candidates"]).len() > 1
+    })
+    .await;
+    let candidate = |name: &str| {
+        let all = list(&account["policy"]["candidates"]);
+        all.iter()
+            .find(|it| it["policy"]["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("no {name} in {account:#}"))
+    };
+    assert_eq!(account["policy"]["decision"], "Apply", "{account:#}");
+    assert_eq!(candidate("first")["used"], true, "{account:#}");
+    assert_eq!(candidate("better")["used"], false, "{account:#}");
+    assert_eq!(candidate("better")["code"], "NoPreemption", "{account:#}");
+}
+
+#[tokio::test]
+async fn what_keeps_a_policy_from_acting_is_told() {
+    let scene = Scene::open("records-obstacle").await;
+    let waiting = policy("waiting", "v1", "ConfigMap", &on("member1"))
+        .replace("spec:\n", "spec:\n  dependentOverrides: [missing]\n");
+    scene.apply(&(config_map("blue") + &waiting));
+    let account = ask_until(&scene, "records-obstacle/ConfigMap/settings", |account| {
+        account["policy"]["obstacles"][0]["code"] == "DependentOverrideMissing"
+    })
+    .await;
+    assert_eq!(account["policy"]["decision"], "Apply", "{account:#}");
+    assert!(account["binding"].is_null(), "{account:#}");
+    scene
+        .until_event("settings", "ApplyPolicyFailed", "OverridePolicy missing")
+        .await;
+    // A skipped object says so.
+    scene.kubectl(
+        "control",
+        &[
+            "label",
+            "configmap",
+            "settings",
+            "resourcetemplate.karmada.io/claimed-by=Somebody",
+        ],
+    );
+    let account = ask_until(&scene, "records-obstacle/ConfigMap/settings", |account| {
+        account["policy"]["decision"] == "Skip"
+    })
+    .await;
+    let verdict = &account["policy"]["template"][0]["verdict"];
+    assert_eq!(verdict["code"], "ClaimedByController", "{account:#}");
+}
+
+#[tokio::test]
 async fn what_is_secret_is_not_told() {
     let scene = Scene::open("records-secret").await;
     scene.apply(

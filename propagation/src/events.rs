@@ -1,6 +1,7 @@
 //! What events say. The reasons are in [`crds::reasons`]; the texts are as users and alerts know them.
 
 use crds::config::DependentObjectReference;
+use crds::keys;
 use crds::object::Key;
 use crds::work::{Binding, ResourceHealth, TargetCluster};
 use serde_json::Value;
@@ -79,6 +80,16 @@ pub fn sync_work_succeed<B: Binding>(binding: &B) -> String {
         "Sync work of {}({}) successful.",
         <B as Binding>::KIND,
         binding.key()
+    )
+}
+
+/// `InvalidConflictResolution` on a template.
+pub fn conflict_resolution_ignored(value: &str) -> String {
+    format!(
+        "annotation {} is {value:?} and ignored; use {} or {}",
+        keys::CONFLICT_RESOLUTION,
+        keys::CONFLICT_OVERWRITE,
+        keys::CONFLICT_ABORT
     )
 }
 

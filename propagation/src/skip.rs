@@ -6,6 +6,7 @@ use crds::keys;
 pub use crds::keys::namespaces::is_reserved;
 use regex::Regex;
 use serde::Serialize;
+use serde_json::Value;
 use trace::Sink;
 
 use crate::matching::Subject;
@@ -14,25 +15,21 @@ use crate::trace::Item;
 /// Why an object is not propagated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Code {
-    NotFound,
     Terminating,
     ReservedNamespace,
     SkippedNamespace,
     SkippedApi,
     ClaimedByController,
-    NameCollision,
 }
 
 impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NotFound => "NotFound",
             Self::Terminating => "Terminating",
             Self::ReservedNamespace => "ReservedNamespace",
             Self::SkippedNamespace => "SkippedNamespace",
             Self::SkippedApi => "SkippedApi",
             Self::ClaimedByController => "ClaimedByController",
-            Self::NameCollision => "NameCollision",
         }
     }
 }
@@ -214,19 +211,39 @@ impl Default for SkippedNamespaces {
     }
 }
 
-/// Decides whether an object may be propagated at all.
+/// Decides whether an object with this `metadata` may be propagated at all.
 pub fn may_propagate(
     subject: &Subject,
+    metadata: &Value,
     apis: &SkippedApis,
     namespaces: &SkippedNamespaces,
     sink: &mut impl Sink<Item>,
 ) -> Verdict {
-    let verdict = decide(subject, apis, namespaces);
+    let verdict = match decide(subject, apis, namespaces) {
+        Verdict::Allowed => collected(metadata),
+        skipped @ Verdict::Skipped { .. } => skipped,
+    };
     sink.record(|| Item::Template {
         object: subject.to_string(),
         verdict: verdict.clone(),
     });
     verdict
+}
+
+/// A template that garbage collection deletes waits for its binding to go; a new binding would be collected in turn, for ever.
+fn collected(metadata: &Value) -> Verdict {
+    let finalizers = metadata.get("finalizers").and_then(Value::as_array);
+    let waits = finalizers.into_iter().flatten().find_map(|finalizer| {
+        let finalizer = finalizer.as_str()?;
+        matches!(finalizer, "foregroundDeletion" | "orphan").then_some(finalizer)
+    });
+    match waits.filter(|_| metadata.get("deletionTimestamp").is_some()) {
+        Some(finalizer) => Verdict::skipped(
+            Code::Terminating,
+            format!("the object is being deleted and waits for finalizer {finalizer}"),
+        ),
+        None => Verdict::Allowed,
+    }
 }
 
 fn decide(subject: &Subject, apis: &SkippedApis, namespaces: &SkippedNamespaces) -> Verdict {
@@ -289,6 +306,7 @@ fn decide(subject: &Subject, apis: &SkippedApis, namespaces: &SkippedNamespaces)
 mod tests {
     use super::*;
     use ::trace::NoTrace;
+    use serde_json::json;
 
     #[test]
     fn apis_are_parsed() {
@@ -365,6 +383,7 @@ mod tests {
             };
             let verdict = may_propagate(
                 &subject,
+                &Value::Null,
                 &SkippedApis::default(),
                 &SkippedNamespaces::default(),
                 &mut NoTrace,
@@ -415,5 +434,36 @@ mod tests {
             Some(Code::ClaimedByController),
         );
         check("v1", "Service", "demo", Some(""), None);
+    }
+
+    #[test]
+    fn templates_that_garbage_collection_deletes_are_left_alone() {
+        let subject = Subject {
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            namespace: "demo".into(),
+            name: "x".into(),
+            ..Subject::default()
+        };
+        let deleted = "2026-01-01T00:00:00Z";
+        for (metadata, expected) in [
+            (json!({"finalizers": ["foregroundDeletion"]}), true),
+            (
+                json!({"deletionTimestamp": deleted, "finalizers": ["example.com/x"]}),
+                true,
+            ),
+            (
+                json!({"deletionTimestamp": deleted, "finalizers": ["example.com/x", "foregroundDeletion"]}),
+                false,
+            ),
+            (
+                json!({"deletionTimestamp": deleted, "finalizers": ["orphan"]}),
+                false,
+            ),
+        ] {
+            let (apis, namespaces) = (SkippedApis::default(), SkippedNamespaces::default());
+            let verdict = may_propagate(&subject, &metadata, &apis, &namespaces, &mut NoTrace);
+            assert_eq!(verdict.is_allowed(), expected, "{metadata}");
+        }
     }
 }

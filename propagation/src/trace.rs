@@ -37,6 +37,12 @@ pub enum Item {
         code: Option<matching::Code>,
         message: String,
     },
+    /// What keeps the policy that has a template from building its binding, or from building it anew.
+    Obstacle {
+        policy: matching::PolicyRef,
+        code: matching::Code,
+        message: String,
+    },
     /// A binding was computed.
     BindingBuilt {
         binding: String,

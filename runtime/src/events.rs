@@ -1,8 +1,8 @@
 //! Events on the objects that users look at.
 //!
-//! An event says that something happened, once. The same thing said again is not written again, unless it is a warning that
-//! has not been repeated for a while; so a reconcile may report its outcome every time. Good news can wait for a moment: what one
-//! component says about one object for one reason within that time, of each of its clusters for example, becomes one event.
+//! An event says that something happened, once. The same thing said again is not written again for a while; so a reconcile may
+//! report a failure every time. Good news can wait for a moment: what one component says about one object for one reason within
+//! that time, of each of its clusters for example, becomes one event.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -62,14 +62,25 @@ struct Report {
 /// An event that was written. It is remembered by a fingerprint: texts of thousands of events would be most of our memory.
 struct Written {
     at: Instant,
-    /// Where it is, so that a repetition is counted on it; good news are not repeated.
+    /// Where a warning is, so that a repetition is counted on it. Good news that come again after a while are an event of their
+    /// own: there are too many of them for such a note.
     warning: Option<Warning>,
 }
 
+#[derive(Debug, Clone, PartialEq)]
 struct Warning {
     name: String,
     namespace: String,
     count: i32,
+}
+
+/// What is written of a report.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Create,
+    /// Counts it on the event that is there.
+    Repeat(Warning),
+    Nothing,
 }
 
 /// Takes events from anywhere and writes them in the background.
@@ -199,23 +210,15 @@ impl Ledger {
     async fn write(&mut self, client: &Client, report: &Report) {
         self.make_room();
         let fingerprint = self.hasher.hash_one(&report.identity);
-        if report.kind == EventType::Warning {
+        let step = self.step(fingerprint);
+        // Good news answer a warning that was told, not one that was kept back.
+        if report.kind == EventType::Warning && step != Step::Nothing {
             self.warned.insert(self.about(report));
         }
-        let outcome = match self.written.get_mut(&fingerprint) {
-            Some(Written {
-                at,
-                warning: Some(warning),
-            }) => {
-                warning.count = warning.count.saturating_add(1);
-                if at.elapsed() < SILENCE {
-                    return;
-                }
-                *at = Instant::now();
-                repeat(client, warning).await
-            }
-            Some(Written { warning: None, .. }) => return,
-            None => create(client, report).await.map(|warning| {
+        let outcome = match step {
+            Step::Nothing => return,
+            Step::Repeat(warning) => repeat(client, &warning).await,
+            Step::Create => create(client, report).await.map(|warning| {
                 let warning = (report.kind == EventType::Warning).then_some(warning);
                 let at = Instant::now();
                 self.written.insert(fingerprint, Written { at, warning });
@@ -226,6 +229,26 @@ impl Ledger {
                 error = &error as &dyn std::error::Error,
                 "Event not written"
             );
+        }
+    }
+
+    /// What becomes of a report, given when the same was written last.
+    fn step(&mut self, fingerprint: u64) -> Step {
+        let Some(written) = self.written.get_mut(&fingerprint) else {
+            return Step::Create;
+        };
+        if let Some(warning) = &mut written.warning {
+            warning.count = warning.count.saturating_add(1);
+        }
+        if written.at.elapsed() < SILENCE {
+            return Step::Nothing;
+        }
+        match &written.warning {
+            Some(warning) => {
+                written.at = Instant::now();
+                Step::Repeat(warning.clone())
+            }
+            None => Step::Create,
         }
     }
 
@@ -450,6 +473,34 @@ mod tests {
         tokio::time::advance(GATHER).await;
         let later = gathered.take_due().map(|report| report.identity.message);
         assert_eq!(later.as_deref(), Some("to m3"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_again_after_a_while_is_told_again() {
+        let warning = Warning {
+            name: "web.1".into(),
+            namespace: "demo".into(),
+            count: 1,
+        };
+        for (name, warning, later) in [
+            ("good news", None, Step::Create),
+            (
+                "warning",
+                Some(warning.clone()),
+                Step::Repeat(Warning {
+                    count: 3,
+                    ..warning
+                }),
+            ),
+        ] {
+            let mut ledger = Ledger::default();
+            assert_eq!(ledger.step(1), Step::Create, "{name}, first");
+            let at = Instant::now();
+            ledger.written.insert(1, Written { at, warning });
+            assert_eq!(ledger.step(1), Step::Nothing, "{name}, at once");
+            tokio::time::advance(SILENCE).await;
+            assert_eq!(ledger.step(1), later, "{name}, later");
+        }
     }
 
     #[test]

@@ -250,6 +250,7 @@ impl Members {
         let selection = Selection {
             labels: Some(format!("{}=true", keys::MANAGED)),
             fields: None,
+            cluster: Some(name.to_owned()),
         };
         let objects =
             DynamicStores::new(client.clone(), drop_managed_fields, selection, stop.clone());

@@ -4,6 +4,7 @@ mod unread;
 
 use std::{collections::BTreeSet, fmt::Debug, pin::pin, sync::Arc, time::Duration};
 
+use crds::object::Key;
 use futures::StreamExt;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -40,6 +41,8 @@ pub struct Selection {
     pub labels: Option<String>,
     /// A field selector in the API's text form.
     pub fields: Option<String>,
+    /// The member cluster that is watched, as logs name it; `None` for the control plane.
+    pub cluster: Option<String>,
 }
 
 impl Selection {
@@ -124,39 +127,13 @@ async fn drive<K>(
     let mut backoff = Backoff::watch();
     let mut rest = tokio::time::interval(REST_INTERVAL);
     rest.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut listed = BTreeSet::new();
-    let take = |object: &Unread, listed: bool| {
-        let key = key_of(object);
-        let version = version_of(object);
-        // An echo of our own write, mostly: the store has it from the reply.
-        if !store.awaits(&key, version, listed) {
-            return;
-        }
-        let forget = || {
-            if store.has_malformed() {
-                store.forget_malformed(|malformed| *malformed == key);
-            }
-        };
-        // What a later list brings was made while nobody watched: news like any other.
-        let initial = listed && !store.is_synced();
-        let text = object.text();
-        match read(text) {
-            Ok(mut object) => {
-                trim(&mut object);
-                forget();
-                store.apply_sized(object, initial, text.len());
-            }
-            Err(error) => {
-                let error = error.to_string();
-                tracing::warn!(kind = what, object = %key, error, "Object does not decode, keeping the last version that did");
-                store.note_malformed(Malformed {
-                    key,
-                    uid: object.meta().uid.clone(),
-                    resource_version: object.meta().resource_version.clone(),
-                    error,
-                });
-            }
-        }
+    let mut filling = Filling {
+        store: &store,
+        trim,
+        read,
+        what,
+        cluster: selection.cluster.as_deref(),
+        listed: BTreeSet::new(),
     };
     loop {
         let event = tokio::select! {
@@ -168,28 +145,14 @@ async fn drive<K>(
             }
         };
         match event {
-            Some(Ok(Event::Init)) => listed.clear(),
-            Some(Ok(Event::InitApply(object))) => {
-                listed.insert(key_of(&object));
-                take(&object, true);
-            }
-            Some(Ok(Event::InitDone)) => {
-                backoff.reset();
-                store.forget_malformed(|malformed| !listed.contains(malformed));
-                store.finish_list(&std::mem::take(&mut listed));
-            }
-            Some(Ok(Event::Apply(object))) => {
-                backoff.reset();
-                take(&object, false);
-            }
-            Some(Ok(Event::Delete(object))) => {
-                let key = key_of(&object);
-                store.forget_malformed(|malformed| *malformed == key);
-                store.delete(&key, version_of(&object));
+            Some(Ok(event)) => {
+                if filling.take(event) {
+                    backoff.reset();
+                }
             }
             Some(Err(error)) => {
                 let pause = backoff.failed();
-                log_watch_error(what, &error, pause);
+                log_watch_error(what, filling.cluster, &error, pause);
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
@@ -200,12 +163,90 @@ async fn drive<K>(
     }
 }
 
-fn log_watch_error(what: &str, error: &watcher::Error, pause: Duration) {
+/// Puts what a watch tells into its store.
+struct Filling<'a, K, R> {
+    store: &'a Store<K>,
+    trim: Trim<K>,
+    read: R,
+    what: &'a str,
+    cluster: Option<&'a str>,
+    /// What the list that is under way has named so far.
+    listed: BTreeSet<Key>,
+}
+
+impl<K, R> Filling<'_, K, R>
+where
+    K: ResourceExt + 'static,
+    R: Fn(&str) -> Result<K, serde_json::Error>,
+{
+    /// Returns whether the event shows that the watch works again.
+    fn take(&mut self, event: Event<Unread>) -> bool {
+        match event {
+            Event::Init => self.listed.clear(),
+            Event::InitApply(object) => {
+                self.listed.insert(key_of(&object));
+                self.put(&object, true);
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                self.store
+                    .forget_malformed(|malformed| !listed.contains(malformed));
+                self.store.finish_list(&listed);
+                return true;
+            }
+            Event::Apply(object) => {
+                self.put(&object, false);
+                return true;
+            }
+            Event::Delete(object) => {
+                let key = key_of(&object);
+                self.store.forget_malformed(|malformed| *malformed == key);
+                self.store.delete(&key, version_of(&object));
+            }
+        }
+        false
+    }
+
+    fn put(&self, object: &Unread, listed: bool) {
+        let (store, key) = (self.store, key_of(object));
+        // An echo of our own write, mostly: the store has it from the reply.
+        if !store.awaits(&key, version_of(object), listed) {
+            return;
+        }
+        // What a later list brings was made while nobody watched: news like any other.
+        let initial = listed && !store.is_synced();
+        let text = object.text();
+        match (self.read)(text) {
+            Ok(mut object) => {
+                (self.trim)(&mut object);
+                if store.has_malformed() {
+                    store.forget_malformed(|malformed| *malformed == key);
+                }
+                store.apply_sized(object, initial, text.len());
+            }
+            Err(error) => {
+                let error = error.to_string();
+                tracing::warn!(kind = self.what, cluster = self.cluster, object = %key, error, "Object does not decode, keeping the last version that did");
+                store.note_malformed(Malformed {
+                    key,
+                    uid: object.meta().uid.clone(),
+                    resource_version: object.meta().resource_version.clone(),
+                    error,
+                });
+            }
+        }
+    }
+}
+
+fn log_watch_error(what: &str, cluster: Option<&str>, error: &watcher::Error, pause: Duration) {
     let error = error as &dyn std::error::Error;
     // A watch that the server ends is everyday business; only repeated failures are worth a warning.
     if pause > Duration::from_secs(1) {
-        tracing::warn!(kind = what, error, "Watch keeps failing, retrying");
+        tracing::warn!(kind = what, cluster, error, "Watch keeps failing, retrying");
     } else {
-        tracing::debug!(kind = what, error, "Watch failed, retrying");
+        tracing::debug!(kind = what, cluster, error, "Watch failed, retrying");
     }
 }
+
+#[cfg(test)]
+mod tests;

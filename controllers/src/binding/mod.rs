@@ -7,12 +7,14 @@
 //! Both kinds of binding run through the same code.
 
 mod metrics;
+mod refused;
 mod wake;
 mod works;
 
 pub(crate) use works::{DraftError, Overrides, upsert_draft};
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,6 +28,7 @@ use crds::{
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt};
+use parking_lot::Mutex;
 use propagation::{
     events,
     render::{self, Barrier, Gates, PURGE_BARRIER},
@@ -33,7 +36,7 @@ use propagation::{
 use runtime::{Action, ApiError, Queue, controller::ReconcileError, events::Source};
 use trace::NoTrace;
 
-use self::metrics::Metrics;
+use self::{metrics::Metrics, refused::Refused};
 use crate::{
     brake::{self, BindingPass, Orphans, Terminating},
     world::{Bindings, World, template_of, to_value},
@@ -109,6 +112,9 @@ struct Context {
     events: Arc<Source>,
     metrics: Arc<Metrics>,
     gates: Gates,
+    /// Bindings about which it was said that they failed.
+    failed: Mutex<HashSet<Key>>,
+    refused: Arc<Refused>,
 }
 
 /// Subscribes to the stores, for both kinds of binding; the futures run the workers.
@@ -140,13 +146,16 @@ fn prepare_kind<B: Bindings>(
         "cluster-resource-binding-controller"
     };
     let queue = Queue::new();
-    wake::subscribe::<B>(world, &queue);
+    let refused = Arc::new(Refused::default());
+    wake::subscribe::<B>(world, &queue, &refused);
     let controller = world.controller(name, queue, workers);
     let context = Arc::new(Context {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, name),
         metrics: Arc::clone(metrics),
         gates,
+        failed: Mutex::default(),
+        refused,
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -161,6 +170,7 @@ fn prepare_kind<B: Bindings>(
 async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
     let world = &context.world;
     let Some(binding) = B::store(world).get(key) else {
+        context.failed.lock().remove(key);
         return Ok(Action::AwaitChange);
     };
     let works = binding.permanent_id().map_or_else(Vec::new, |id| {
@@ -343,24 +353,29 @@ async fn show_barrier<B: Bindings>(
         })
 }
 
-/// Tells binding and template what came of the pass; success only when something was written.
+/// Tells binding and template what came of the pass; success only where a failure was told of before.
 fn report<B: Bindings>(context: &Context, binding: &B, synced: &Result<bool, Error>) {
     let about = [
         write::reference(binding),
         write::template_reference(&binding.spec().resource),
     ];
     match synced {
-        Ok(false) => {}
-        Ok(true) => {
-            let [of_binding, _] = about;
-            context.events.recovery(
-                of_binding,
-                reasons::SYNC_WORK_SUCCEED,
-                events::sync_work_succeed(binding),
-            );
+        Ok(written) => {
+            let has_failed = context.failed.lock().remove(&binding.key());
+            if !written && !has_failed {
+                return;
+            }
+            for object in about {
+                context.events.recovery(
+                    object,
+                    reasons::SYNC_WORK_SUCCEED,
+                    events::sync_work_succeed(binding),
+                );
+            }
         }
         Err(error) if error.is_conflict() => {}
         Err(error) => {
+            context.failed.lock().insert(binding.key());
             for object in about {
                 context
                     .events

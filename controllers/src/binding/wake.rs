@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use propagation::{matching::Subject, overrides, render::is_answered};
 use runtime::{Change, Queue, queue::Priority};
 
+use super::refused::Refused;
 use crate::{
     brake::Holder,
     interpretation::bindings_of,
@@ -16,7 +17,11 @@ use crate::{
 /// How long a change that concerns the scheduler waits for its answer.
 const ANSWER: Duration = Duration::from_millis(500);
 
-pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>) {
+pub(super) fn subscribe<B: Bindings>(
+    world: &Arc<World>,
+    queue: &Arc<Queue<Key>>,
+    refused: &Arc<Refused>,
+) {
     let to = Arc::clone(queue);
     B::store(world).subscribe(move |change| match change {
         Change::Added { new, initial } => {
@@ -46,8 +51,15 @@ pub(super) fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>
 
     // A Work that goes, by hand or because an execution space went, is made again if the binding still wants it.
     // One that somebody edits is put right.
+    // Its name is free then for a binding that was refused it.
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    let refused = Arc::clone(refused);
     world.works.subscribe(move |change| {
+        if let Change::Deleted { old } = change {
+            for key in refused.freed(&Key::of_meta(&old.metadata)) {
+                to.add(key);
+            }
+        }
         let concerned = match change {
             Change::Deleted { old } => binding_of::<B>(old),
             Change::Updated { old, new }
@@ -187,8 +199,7 @@ fn override_changed<B: Bindings, P: ResourceExt>(
         return;
     }
     if let Change::Updated { old, new } = change
-        && old.meta().generation == new.meta().generation
-        && old.annotations() == new.annotations()
+        && is_same(old.as_ref(), new.as_ref())
     {
         return;
     }
@@ -209,6 +220,14 @@ fn override_changed<B: Bindings, P: ResourceExt>(
             queue.add_with(Binding::key(&**binding), Priority::Low);
         }
     });
+}
+
+/// Whether nothing changed that rendering looks at. A policy that was deleted and made again while the watch was away may have the
+/// generation of the old one.
+fn is_same(old: &impl ResourceExt, new: &impl ResourceExt) -> bool {
+    old.meta().uid == new.meta().uid
+        && old.meta().generation == new.meta().generation
+        && old.annotations() == new.annotations()
 }
 
 /// The cheap half of the question, before the template is looked up.
@@ -233,4 +252,33 @@ fn subject<B: Binding>(world: &World, binding: &B) -> Option<Subject> {
         name: resource.name.clone(),
         labels: template.labels().clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::policy::OverridePolicy;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn override_policies_that_are_made_again_are_others() {
+        let policy = |uid: &str, generation: i64, note: &str| -> OverridePolicy {
+            serde_json::from_value(json!({
+                "metadata": {"name": "op", "uid": uid, "generation": generation,
+                             "resourceVersion": note, "annotations": {"note": note}},
+                "spec": {"overrideRules": []},
+            }))
+            .unwrap()
+        };
+        let before = policy("a", 1, "");
+        for (name, after, expected) in [
+            ("the same", policy("a", 1, ""), true),
+            ("edited", policy("a", 2, ""), false),
+            ("annotated", policy("a", 1, "x"), false),
+            ("made again", policy("b", 1, ""), false),
+        ] {
+            assert_eq!(is_same(&before, &after), expected, "{name}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Renders and writes the Works of one binding, a cluster at a time and all clusters side by side.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crds::{
     cluster::Cluster,
@@ -12,6 +12,7 @@ use crds::{
 };
 use futures::future::join_all;
 use interpreter::LayerName;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use propagation::{
     events, overrides,
@@ -30,6 +31,8 @@ use crate::{
 
 /// From how many bytes on an override rule is named when a Work is too large.
 const LARGE: usize = 32 * 1024;
+/// How long the Work of an earlier binding may take to go before users hear of it.
+const GOING_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Why one cluster did not get its Work.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,11 @@ enum Failure {
         cluster: String,
         source: UpsertError,
     },
+    #[error(
+        "cluster {cluster}: work {work} has been going for more than {} minutes; the cluster does not answer, or a finalizer holds the object there",
+        GOING_PATIENCE.as_secs() / 60
+    )]
+    Stuck { cluster: String, work: Key },
     #[error("cluster {cluster}: {source}")]
     Write { cluster: String, source: ApiError },
     #[error("cluster {cluster}: {source}; {remedy}")]
@@ -66,7 +74,7 @@ impl Failure {
             } => error.layer == LayerName::Native,
             Self::NoCluster(_) | Self::Render { .. } | Self::Refused { .. } => true,
             Self::Upsert { source, .. } => source.is_terminal(),
-            Self::Write { .. } => false,
+            Self::Write { .. } | Self::Stuck { .. } => false,
         }
     }
 
@@ -143,10 +151,11 @@ pub(super) async fn sync<B: Bindings>(
     let found = Overrides::of(world, binding.spec().resource.namespace.as_deref());
     let (cluster_overrides, namespaced) = (found.cluster_policies(), found.policies());
 
-    let (plan, overrides) = (&plan, (&cluster_overrides[..], &namespaced[..]));
+    let (plan, holder) = (&plan, &key);
+    let overrides = (&cluster_overrides[..], &namespaced[..]);
     let outcomes = join_all(plan.targets.iter().map(|target| async move {
         let draft = draft(context, plan, target, overrides).await?;
-        upsert(world, &target.cluster, draft).await
+        upsert(context, holder, &target.cluster, draft).await
     }))
     .await;
 
@@ -215,7 +224,17 @@ async fn draft<B: Bindings>(
         overrides: namespaced,
         interpreter: &interpreter,
     };
-    render::render(plan, place, &mut NoTrace).map_err(|source| {
+    let rendered = render::render(plan, place, &mut NoTrace);
+    if let Ok(draft) = &rendered
+        && let Some(ignored) = draft.ignored_conflict_resolution()
+    {
+        let about = write::template_reference(&plan.binding.spec().resource);
+        let text = events::conflict_resolution_ignored(ignored);
+        context
+            .events
+            .warning(about, reasons::INVALID_CONFLICT_RESOLUTION, text);
+    }
+    rendered.map_err(|source| {
         if let Some(error) = source.override_error() {
             let about = write::template_reference(&plan.binding.spec().resource);
             let text = events::apply_override_policy_failed(
@@ -234,7 +253,13 @@ async fn draft<B: Bindings>(
     })
 }
 
-async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Failure> {
+async fn upsert(
+    context: &Context,
+    binding: &Key,
+    cluster: &str,
+    draft: Draft,
+) -> Result<bool, Failure> {
+    let world = &context.world;
     let key = draft.key();
     let largest = draft.applied().largest();
     // Named only where it makes up a good part of what is too large.
@@ -251,10 +276,27 @@ async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Fail
     upsert_draft(world, &key, draft)
         .await
         .map_err(|error| match error {
-            DraftError::Upsert(source) => Failure::Upsert {
-                cluster: cluster.into(),
-                source,
-            },
+            DraftError::Upsert(source) => {
+                let cluster = cluster.to_owned();
+                if source.is_terminal() {
+                    context.refused.wait(&key, binding);
+                }
+                let going = world
+                    .works
+                    .get(&key)
+                    .map(|work| work.metadata.deletion_timestamp.clone());
+                match going {
+                    Some(Some(since)) if is_stuck(&since, jiff::Timestamp::now()) => {
+                        Failure::Stuck { cluster, work: key }
+                    }
+                    // It went meanwhile, perhaps before it was known that somebody waits for it.
+                    None => Failure::Upsert {
+                        cluster,
+                        source: UpsertError::Terminating { work: key },
+                    },
+                    Some(_) => Failure::Upsert { cluster, source },
+                }
+            }
             DraftError::Write(source) => {
                 let cluster = cluster.to_owned();
                 let refusal = write::refusal(&source, "the control plane");
@@ -271,6 +313,11 @@ async fn upsert(world: &World, cluster: &str, draft: Draft) -> Result<bool, Fail
                 }
             }
         })
+}
+
+/// Whether a Work that is being deleted since then takes longer than a member needs that is well.
+fn is_stuck(since: &Time, now: jiff::Timestamp) -> bool {
+    Duration::try_from(now.duration_since(since.0)).is_ok_and(|age| age >= GOING_PATIENCE)
 }
 
 /// Why a Work could not be brought to what was rendered.
@@ -302,5 +349,28 @@ pub(crate) async fn upsert_draft(
             write::create(&api, &world.works, &work).await?;
             Ok(true)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn works_that_do_not_go_are_told_of_after_a_while() {
+        let since = Time(jiff::Timestamp::UNIX_EPOCH);
+        for (seconds, expected) in [(-5, false), (119, false), (120, true)] {
+            let now = jiff::Timestamp::from_second(seconds).unwrap();
+            assert_eq!(is_stuck(&since, now), expected, "{seconds} s");
+        }
+        let failure = Failure::Stuck {
+            cluster: "m1".into(),
+            work: Key::new("karmada-es-m1", "web-1"),
+        };
+        assert!(!failure.is_conflict() && !failure.is_terminal());
+        assert_eq!(
+            failure.to_string(),
+            "cluster m1: work karmada-es-m1/web-1 has been going for more than 2 minutes; the cluster does not answer, or a finalizer holds the object there"
+        );
     }
 }

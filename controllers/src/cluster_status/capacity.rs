@@ -318,18 +318,22 @@ impl Caches {
             nodes: Store::builder().build(),
             pods: Store::builder().build(),
         };
+        let everything = Selection {
+            cluster: Some(member.name.clone()),
+            ..Selection::default()
+        };
         tokio::spawn(watch::typed(
             member.client.clone(),
             Arc::clone(&caches.nodes),
             |_| {},
-            Selection::default(),
+            everything.clone(),
             member.stop.clone(),
         ));
         tokio::spawn(watch::typed(
             member.client.clone(),
             Arc::clone(&caches.pods),
             |_| {},
-            Selection::default(),
+            everything,
             member.stop.clone(),
         ));
         caches

@@ -10,7 +10,7 @@ use kube::{
     ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
-use propagation::matching::{PolicyKind, release_patch};
+use propagation::matching::{Claim, release_patch};
 use runtime::{ApiError, error::call};
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub(super) fn binding_key(template: &TemplateKey) -> Key {
 }
 
 /// Metadata as the pure functions take them.
-pub(super) fn metadata_value(object: &impl ResourceExt) -> Value {
+pub(crate) fn metadata_value(object: &impl ResourceExt) -> Value {
     // Metadata consist of strings, numbers, maps and lists, which always serialise.
     serde_json::to_value(object.meta()).unwrap_or_default()
 }
@@ -57,18 +57,17 @@ pub(super) async fn patch_template(
     }
 }
 
-/// Takes the claim of the policy with this id from the binding and then from the template, which is what makes the pair
-/// discoverable for another try. Other claims stay.
+/// Takes the claim from the binding and then from the template, which is what makes the pair discoverable for another try. Other
+/// claims stay.
 pub(crate) async fn release(
     world: &World,
     template: &TemplateKey,
-    kind: PolicyKind,
-    id: &str,
+    claim: &Claim,
 ) -> Result<(), Error> {
     if template.namespace().is_some() {
-        release_binding::<ResourceBinding>(world, template, kind, id).await?;
+        release_binding::<ResourceBinding>(world, template, claim).await?;
     } else {
-        release_binding::<ClusterResourceBinding>(world, template, kind, id).await?;
+        release_binding::<ClusterResourceBinding>(world, template, claim).await?;
     }
     let found = world
         .template(&template.gvk, &template.key)
@@ -80,7 +79,7 @@ pub(crate) async fn release(
     let Some(object) = found else {
         return Ok(());
     };
-    let Some(patch) = release_patch(&metadata_value(object.as_ref()), kind, id) else {
+    let Some(patch) = release_patch(&metadata_value(object.as_ref()), claim) else {
         return Ok(());
     };
     let patch = locked(patch, object.as_ref());
@@ -95,8 +94,7 @@ pub(crate) async fn release(
 async fn release_binding<B: Bindings>(
     world: &World,
     template: &TemplateKey,
-    kind: PolicyKind,
-    id: &str,
+    claim: &Claim,
 ) -> Result<(), Error> {
     let key = binding_key(template);
     let Some(binding) = B::store(world).get(&key) else {
@@ -106,7 +104,7 @@ async fn release_binding<B: Bindings>(
     if bound.key != template.key || !bound.gvk.is(&template.gvk.group, &template.gvk.kind) {
         return Ok(());
     }
-    let Some(patch) = release_patch(&metadata_value(binding.as_ref()), kind, id) else {
+    let Some(patch) = release_patch(&metadata_value(binding.as_ref()), claim) else {
         return Ok(());
     };
     let patch = locked(patch, binding.as_ref());

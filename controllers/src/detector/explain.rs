@@ -1,27 +1,38 @@
-//! Which policy has a template, and why no other.
+//! Which policy has a template, why no other, and what keeps that one from acting.
 
 use crds::object::{Gvk, Key};
 use kube::api::DynamicObject;
 use propagation::{
-    matching::{Decision, Input, choose, decide},
+    matching::{Decision, Input, decide},
     trace::Item,
 };
 use serde::Serialize;
 use trace::Recorder;
 
-use super::{TemplateKey, claims::metadata_value, pass::Candidates};
+use super::{Handle, Options, TemplateKey, claims::metadata_value, course, pass::Candidates};
 use crate::world::{Bindings, World};
+
+/// What the detector of this process goes by, for whoever asks how it decides.
+#[derive(Debug)]
+pub struct Insight {
+    pub(super) options: Options,
+    pub(super) handle: Handle,
+}
 
 /// How the matching of a template comes about, with what the stores hold now.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// `Apply`, `Release`, `Wait`, `Ignore` or `NoPolicy`.
+    /// `Apply`, `Preempt`, `Release`, `Wait`, `Ignore`, `NoPolicy` or `Skip`.
     decision: &'static str,
+    /// Whether the object is one that is propagated.
+    template: Vec<Item>,
     /// What becomes of the claim that the template carries.
     claim: Vec<Item>,
-    /// How every policy that could concern the template fares, claim or no claim.
+    /// How every policy that could concern the template fares: against the one that has it, or against the one that gets it.
     candidates: Vec<Item>,
+    /// What keeps the policy that has the template from building its binding.
+    obstacles: Vec<Item>,
 }
 
 pub(crate) fn explain<B: Bindings>(
@@ -34,6 +45,15 @@ pub(crate) fn explain<B: Bindings>(
         gvk: gvk.clone(),
         key: key.clone(),
     };
+    let defaults;
+    let (options, woken_lazily) = match world.detector.get() {
+        Some(Insight { options, handle }) => (options, handle.is_woken_lazily(&key)),
+        // Another process runs the detector.
+        None => {
+            defaults = Options::default();
+            (&defaults, false)
+        }
+    };
     let subject = super::pass::subject(&key, template);
     let metadata = metadata_value(template);
     let found = Candidates::read(world, key.namespace());
@@ -44,24 +64,43 @@ pub(crate) fn explain<B: Bindings>(
         metadata: &metadata,
         policies: &policies,
         cluster_policies: &cluster_policies,
+        preemption: options.gates.preemption,
         bound: existing.as_ref().map(|binding| &binding.spec().resource),
     };
-    let mut claim = Recorder::default();
-    let decision = match decide(&input, &mut claim) {
-        Decision::Apply { .. } => "Apply",
-        Decision::Release { .. } => "Release",
-        Decision::Wait { .. } => "Wait",
-        Decision::Ignore => "Ignore",
-        Decision::NoPolicy => "NoPolicy",
+    let mut recorder = Recorder::default();
+    let decision = if course::may_propagate(&subject, &metadata, options, &mut recorder) {
+        let (decision, policy) = match decide(&input, &mut recorder) {
+            Decision::Apply { policy, .. } => ("Apply", Some(policy)),
+            Decision::Preempt { policy, .. } => ("Preempt", Some(policy)),
+            Decision::Release { .. } => ("Release", None),
+            Decision::Wait { .. } => ("Wait", None),
+            Decision::Ignore => ("Ignore", None),
+            Decision::NoPolicy => ("NoPolicy", None),
+        };
+        if let Some(policy) = policy.filter(|it| course::is_identified(it, &mut recorder)) {
+            // What fails is in the record.
+            let _ready =
+                course::ready::<B>(world, &key, template, policy, woken_lazily, &mut recorder);
+        }
+        decision
+    } else {
+        "Skip"
     };
-    let mut candidates = Recorder::default();
-    choose(&subject, &policies, &cluster_policies, &mut candidates);
-    claim
-        .items
-        .retain(|item| matches!(item, Item::Claim { .. }));
-    Explanation {
+    let mut explanation = Explanation {
         decision,
-        claim: claim.items,
-        candidates: candidates.items,
+        template: Vec::new(),
+        claim: Vec::new(),
+        candidates: Vec::new(),
+        obstacles: Vec::new(),
+    };
+    for item in recorder.items {
+        let part = match item {
+            Item::Template { .. } => &mut explanation.template,
+            Item::Claim { .. } => &mut explanation.claim,
+            Item::Policy { .. } => &mut explanation.candidates,
+            _ => &mut explanation.obstacles,
+        };
+        part.push(item);
     }
+    explanation
 }

@@ -71,6 +71,11 @@ impl Handle {
         self.0.lazy.lock().remove(key)
     }
 
+    /// Whether the next look at the template is for another reason than a user's change.
+    pub(super) fn is_woken_lazily(&self, key: &TemplateKey) -> bool {
+        self.0.lazy.lock().contains(key)
+    }
+
     /// Takes a forgotten wake back, because the pass failed.
     pub(super) fn put_lazy_wake_back(&self, key: &TemplateKey) {
         self.0.lazy.lock().insert(key.clone());

@@ -8,6 +8,7 @@
 //! [`Handle`]: those that they have claimed, and those that wait for a policy.
 
 mod claims;
+mod course;
 mod deferral;
 mod error;
 mod explain;
@@ -29,8 +30,17 @@ use propagation::{
 use runtime::events::Source;
 
 use self::metrics::Metrics;
-pub(crate) use self::{claims::release, explain::explain, wake::specification_changed};
-pub use self::{error::Error, explain::Explanation, handle::Handle, key::TemplateKey};
+pub(crate) use self::{
+    claims::{metadata_value, release},
+    explain::explain,
+    wake::specification_changed,
+};
+pub use self::{
+    error::Error,
+    explain::{Explanation, Insight},
+    handle::Handle,
+    key::TemplateKey,
+};
 use crate::World;
 
 /// The component that events name.
@@ -110,6 +120,12 @@ pub fn prepare(world: &Arc<World>, options: Options) -> (Handle, BoxFuture<'stat
         Arc::clone(handle.queue()),
         options.workers,
     );
+    let insight = Insight {
+        options: options.clone(),
+        handle: handle.clone(),
+    };
+    // A world has one detector; a second one would be told of by the first one's rules.
+    let _one = world.detector.set(insight);
     let stop = world.stop.clone();
     let context = Arc::new(Context {
         world: Arc::clone(world),

@@ -15,19 +15,18 @@ use propagation::{
     binding::{Inputs, Interpretation},
     events as texts,
     matching::{
-        ClaimState, Decision, Input, Level, Policy, PolicyKind, Subject, claim_patch, decide,
-        preemption::{Preemption, preempt},
-        read_claim, upkeep,
+        Decision, Input, Policy, PolicyKind, PolicyRef, Subject, claim_patch, decide, read_claim,
     },
-    skip,
 };
 use runtime::{Action, events::reference_to};
+use serde_json::Value;
 use trace::NoTrace;
 
 use super::{
     Context, Error, Gates, TemplateKey,
     claims::{self, binding_key, metadata_value, patch_template},
-    deferral::{Deferral, merged},
+    course::{self, Ready},
+    deferral::merged,
     upsert::{self, Written},
     wake::TERMINATING_BINDING,
 };
@@ -58,34 +57,28 @@ async fn look(key: &TemplateKey, context: &Context, woken_lazily: bool) -> Resul
             template: key.to_string(),
             source,
         })?;
-    let Some(template) = template.filter(|it| may_propagate(key, it, context)) else {
+    let Some(template) = template else {
         context.handle.settle(key);
         return Ok(Action::AwaitChange);
     };
+    let (subject, metadata) = (subject(key, &template), metadata_value(template.as_ref()));
+    if !course::may_propagate(&subject, &metadata, &context.options, &mut NoTrace) {
+        context.handle.settle(key);
+        return Ok(Action::AwaitChange);
+    }
     let pass = Pass {
         key,
         context,
         template,
         woken_lazily,
+        preempts: None,
     };
     if key.namespace().is_some() {
-        pass.run::<ResourceBinding>().await
+        pass.run::<ResourceBinding>(&subject, &metadata).await
     } else {
-        pass.run::<ClusterResourceBinding>().await
+        pass.run::<ClusterResourceBinding>(&subject, &metadata)
+            .await
     }
-}
-
-fn may_propagate(key: &TemplateKey, template: &DynamicObject, context: &Context) -> bool {
-    let options = &context.options;
-    let (apis, namespaces) = (&options.skipped_apis, &options.skipped_namespaces);
-    let subject = subject(key, template);
-    // Garbage collection waits for the binding to go; a new one would be collected in turn, for ever.
-    let is_collected = template.metadata.deletion_timestamp.is_some()
-        && template
-            .finalizers()
-            .iter()
-            .any(|it| it == "foregroundDeletion" || it == "orphan");
-    !is_collected && skip::may_propagate(&subject, apis, namespaces, &mut NoTrace).is_allowed()
 }
 
 pub(super) fn subject(key: &TemplateKey, template: &DynamicObject) -> Subject {
@@ -131,26 +124,30 @@ struct Pass<'a> {
     context: &'a Context,
     template: Arc<DynamicObject>,
     woken_lazily: bool,
+    /// The policy that the template is being taken from, until that is done.
+    preempts: Option<PolicyRef>,
 }
 
 impl Pass<'_> {
-    async fn run<B: Bindings>(mut self) -> Result<Action, Error> {
+    async fn run<B: Bindings>(
+        mut self,
+        subject: &Subject,
+        metadata: &Value,
+    ) -> Result<Action, Error> {
         let started = Instant::now();
         let world = &self.context.world;
-        let subject = subject(self.key, &self.template);
-        let metadata = metadata_value(self.template.as_ref());
-        let claim = read_claim(&metadata);
-        if claim.claimed().is_none() {
+        if read_claim(metadata).claimed().is_none() {
             self.context.handle.wait(self.key);
         }
         let candidates = Candidates::read(world, self.key.namespace());
         let (policies, cluster_policies) = candidates.views();
         let existing = B::store(world).get(&binding_key(self.key));
         let input = Input {
-            subject: &subject,
-            metadata: &metadata,
+            subject,
+            metadata,
             policies: &policies,
             cluster_policies: &cluster_policies,
+            preemption: self.context.options.gates.preemption,
             bound: existing.as_ref().map(|binding| &binding.spec().resource),
         };
         match decide(&input, &mut NoTrace) {
@@ -159,78 +156,41 @@ impl Pass<'_> {
             }
             Decision::Release { claim, message, .. } => {
                 tracing::info!(policy = %claim.policy, reason = message, "Releasing the template");
-                claims::release(world, self.key, claim.policy.kind, &claim.id).await?;
+                claims::release(world, self.key, &claim).await?;
                 Ok(Action::AwaitChange)
             }
             Decision::Apply { policy, newly } => {
                 if newly {
                     self.context.metrics.matched(started.elapsed());
-                } else if self.context.options.gates.preemption
-                    && let Some(taker) =
-                        self.preempter(&subject, &claim, policy, &policies, &cluster_policies)
-                {
-                    return self.preempt::<B>(taker, policy).await;
                 }
                 self.apply::<B>(policy).await
+            }
+            Decision::Preempt { policy, owner } => {
+                self.preempts = Some(owner.reference.clone());
+                let outcome = self.apply::<B>(policy).await;
+                self.tell_preemption(policy, outcome.as_ref().err());
+                outcome
             }
         }
     }
 
-    /// The best policy that takes the template from its owner.
-    fn preempter<'p, 'a>(
-        &self,
-        subject: &Subject,
-        claim: &ClaimState,
-        owner: &Policy<'_>,
-        policies: &'p [Policy<'a>],
-        cluster_policies: &'p [Policy<'a>],
-    ) -> Option<&'p Policy<'a>> {
-        let terminating = self.template.metadata.deletion_timestamp.is_some();
-        let takes = |policy: &&Policy<'_>| {
-            !policy.id.is_empty()
-                && policy.level(subject) == Level::Name
-                && matches!(
-                    preempt(policy, claim, Some(owner), terminating),
-                    Preemption::Take { .. }
-                )
+    /// Tells of a preemption that has not come about.
+    fn tell_preemption(&mut self, taker: &Policy<'_>, error: Option<&Error>) {
+        let (Some(owner), Some(error)) = (self.preempts.take(), error) else {
+            return;
         };
-        let best = |policies: &'p [Policy<'a>]| {
-            policies.iter().filter(takes).max_by(|a, b| {
-                let by_name = || b.reference.name.cmp(&a.reference.name);
-                a.priority().cmp(&b.priority()).then_with(by_name)
-            })
-        };
-        best(policies).or_else(|| best(cluster_policies))
-    }
-
-    async fn preempt<B: Bindings>(
-        &mut self,
-        taker: &Policy<'_>,
-        owner: &Policy<'_>,
-    ) -> Result<Action, Error> {
-        let (new, old) = (taker.reference.clone(), owner.reference.clone());
-        let about = reference_to(&self.template);
-        let outcome = self.apply::<B>(taker).await;
-        let events = &self.context.events;
-        match &outcome {
-            Ok(_) => events.normal(
-                about,
-                reasons::PREEMPT_POLICY_SUCCEED,
-                texts::preempt_policy_succeed(&new, &old),
-            ),
-            Err(error) if error.is_transient() => {}
-            Err(error) => events.warning(
-                about,
+        self.context.metrics.preempted(false);
+        if !error.is_transient() {
+            self.context.events.warning(
+                reference_to(&self.template),
                 reasons::PREEMPT_POLICY_FAILED,
-                texts::preempt_policy_failed(&new, &old, &error.text()),
-            ),
+                texts::preempt_policy_failed(&taker.reference, &owner, &error.text()),
+            );
         }
-        self.context.metrics.preempted(outcome.is_ok());
-        outcome
     }
 
     async fn apply<B: Bindings>(&mut self, policy: &Policy<'_>) -> Result<Action, Error> {
-        if policy.id.is_empty() {
+        if !course::is_identified(policy, &mut NoTrace) {
             // The id wakes the templates that wait for it.
             return Ok(Action::AwaitChange);
         }
@@ -306,38 +266,20 @@ impl Pass<'_> {
         }
     }
 
-    fn check_overrides(&self, policy: &Policy<'_>) -> Result<(), Error> {
-        let world = &self.context.world;
-        let of = &policy.reference;
-        let missing = upkeep::missing_overrides(policy.spec, |name| match of.kind {
-            PolicyKind::PropagationPolicy => world
-                .overrides
-                .get(&object::Key::new(&of.namespace, name))
-                .is_some(),
-            PolicyKind::ClusterPropagationPolicy => world
-                .cluster_overrides
-                .get(&object::Key::cluster_scoped(name))
-                .is_some(),
-        });
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(Error::OverridesMissing {
-            message: upkeep::missing_overrides_message(of.kind, &missing),
-        })
-    }
-
     async fn claim_and_bind<B: Bindings>(&mut self, policy: &Policy<'_>) -> Result<Bound, Error> {
         let Context { world, options, .. } = self.context;
-        self.check_overrides(policy)?;
-        let existing = B::store(world).get(&binding_key(self.key));
-        let mut value = to_value(&self.template);
-        if let Some(existing) = &existing {
-            upsert::check_name(existing.as_ref(), &value, policy)?;
-        }
-
-        let bound_annotations = existing.as_ref().map(|binding| binding.annotations());
-        let deferral = Deferral::of(policy, &value, bound_annotations, self.woken_lazily);
+        let Ready {
+            existing,
+            template: mut value,
+            deferral,
+        } = course::ready::<B>(
+            world,
+            self.key,
+            &self.template,
+            policy,
+            self.woken_lazily,
+            &mut NoTrace,
+        )?;
         let patch = merged(
             claim_patch(&value["metadata"], &policy.claim()),
             deferral.patch(&value),
@@ -353,6 +295,15 @@ impl Pass<'_> {
             tracing::info!(policy = %policy.reference, "Claimed the template");
             value = to_value(&patched);
             self.template = Arc::new(patched);
+        }
+        // Whatever comes of the binding, the template has changed hands.
+        if let Some(owner) = self.preempts.take() {
+            self.context.metrics.preempted(true);
+            self.context.events.normal(
+                reference_to(&self.template),
+                reasons::PREEMPT_POLICY_SUCCEED,
+                texts::preempt_policy_succeed(&policy.reference, &owner),
+            );
         }
         self.context.handle.settle(self.key);
         if deferral.defers {

@@ -16,7 +16,7 @@ use propagation::{
 };
 use runtime::{Change, queue::Priority, store::key_of};
 
-use super::{Handle, TemplateKey};
+use super::{Handle, TemplateKey, claims::binding_key};
 use crate::world::{Bindings, World, to_value};
 
 /// How long a binding that somebody deleted may take to go before the template is looked at again anyway.
@@ -178,19 +178,39 @@ const ANNOTATIONS: [&str; 5] = [
     lazy::TEMPLATE_SPECIFICATION,
 ];
 
-/// Templates of other groups that could not have a binding because this one had it.
+/// Templates that could not have a binding because this one had it.
 fn namesakes(world: &World, of: &TemplateKey) -> Vec<TemplateKey> {
     let kinds = world.templates.kinds();
-    let others = kinds
+    let kinds = kinds
         .into_iter()
-        .filter(|gvk| *gvk != of.gvk && gvk.kind.eq_ignore_ascii_case(&of.gvk.kind));
-    others
-        .filter(|gvk| world.templates.object(gvk, &of.key).is_some())
-        .map(|gvk| TemplateKey {
-            gvk,
-            key: Key::clone(&of.key),
+        .filter(|gvk| gvk.kind.eq_ignore_ascii_case(&of.gvk.kind));
+    kinds
+        .filter_map(|gvk| world.templates.store(&gvk).map(|store| (gvk, store)))
+        .flat_map(|(gvk, store)| {
+            let keys = if has_odd_names(&gvk) {
+                store.keys()
+            } else {
+                vec![of.key.clone()]
+            };
+            let is_there = move |key: &Key| store.contains(key);
+            keys.into_iter()
+                .filter(is_there)
+                .map(move |key| TemplateKey {
+                    gvk: gvk.clone(),
+                    key,
+                })
         })
+        .filter(|other| is_namesake(other, of))
         .collect()
+}
+
+/// Whether names of this kind may have capitals and colons, which names of bindings do not tell apart.
+fn has_odd_names(gvk: &Gvk) -> bool {
+    gvk.group == "rbac.authorization.k8s.io"
+}
+
+fn is_namesake(other: &TemplateKey, of: &TemplateKey) -> bool {
+    other != of && other.key.namespace == of.key.namespace && binding_key(other) == binding_key(of)
 }
 
 #[cfg(test)]
@@ -267,6 +287,32 @@ mod tests {
             ),
         ] {
             assert_eq!(is_disturbed(&before, &edited(&patch)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_make_one_binding_are_namesakes() {
+        let key = |api_version: &str, kind: &str, namespace: &str, name: &str| TemplateKey {
+            gvk: Gvk::parse(api_version, kind),
+            key: Key::new(namespace, name),
+        };
+        let rbac = "rbac.authorization.k8s.io/v1";
+        let dotted = key(rbac, "ClusterRole", "", "system.a");
+        let role = key(rbac, "Role", "demo", "system.a");
+        for (other, of, expected) in [
+            (key(rbac, "ClusterRole", "", "system:a"), &dotted, true),
+            (key(rbac, "ClusterRole", "", "System.a"), &dotted, true),
+            (
+                key("example.com/v1", "ClusterRole", "", "system.a"),
+                &dotted,
+                true,
+            ),
+            (key(rbac, "ClusterRole", "", "system:b"), &dotted, false),
+            (key(rbac, "Role", "other", "system:a"), &role, false),
+            (key(rbac, "Role", "demo", "system:a"), &role, true),
+            (dotted.clone(), &dotted, false),
+        ] {
+            assert_eq!(is_namesake(&other, of), expected, "{other} {of}");
         }
     }
 

@@ -10,7 +10,7 @@
 
 mod wake;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use crds::{
     keys, names,
@@ -21,6 +21,7 @@ use crds::{
 };
 use futures::{StreamExt, future::BoxFuture, stream};
 use kube::ResourceExt;
+use parking_lot::Mutex;
 use propagation::{
     events,
     matching::Policy,
@@ -87,6 +88,8 @@ struct Context {
     world: Arc<World>,
     events: Arc<Source>,
     options: Options,
+    /// What was said about namespaces that are left alone, so that it is said once.
+    told: Mutex<HashMap<String, String>>,
 }
 
 /// Subscribes to the stores; the future runs the workers.
@@ -98,6 +101,7 @@ pub fn prepare(world: &Arc<World>, options: Options) -> BoxFuture<'static, ()> {
         world: Arc::clone(world),
         events: Source::new(&world.recorder, NAME),
         options,
+        told: Mutex::default(),
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -117,6 +121,7 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, Error> {
     let world = &context.world;
     let key = Key::cluster_scoped(name);
     let Some(object) = world.templates.object(&namespaces(), &key) else {
+        context.told.lock().remove(name);
         return Ok(Action::AwaitChange);
     };
     let about = reference_to(&object);
@@ -128,10 +133,14 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, Error> {
         .collect();
     if let Some(skip) = skip(&namespace, &context.options.skipped, &claiming) {
         if let Some(text) = skip.remark(own_works(world, &namespace)) {
-            context.events.normal(about, LEFT_ALONE, text);
+            let told = context.told.lock().insert(name.to_owned(), text.clone());
+            if told.as_ref() != Some(&text) {
+                context.events.normal(about, LEFT_ALONE, text);
+            }
         }
         return Ok(Action::AwaitChange);
     }
+    context.told.lock().remove(name);
     let overrides = Overrides::of(world, None);
     let policies = overrides.cluster_policies();
     let mut clusters = world.clusters.list();

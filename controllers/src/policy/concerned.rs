@@ -7,13 +7,13 @@ use crds::{
     work::{ClusterResourceBinding, ResourceBinding},
 };
 use kube::ResourceExt;
-use propagation::matching::{Level, Policy, Subject};
+use propagation::matching::{ClaimState, Level, Policy, Subject, read_claim};
 use runtime::{queue::Priority, store::key_of};
 
-use super::{Context, priority};
+use super::{Context, kinds::Policies, priority};
 use crate::{
-    detector::TemplateKey,
-    world::{Bindings, World},
+    detector::{TemplateKey, metadata_value},
+    world::{Bindings, World, claimant},
 };
 
 /// Every template that has to be looked at because the policy is new or has changed.
@@ -23,7 +23,7 @@ pub(super) fn concerned(
     context: &Context,
 ) -> BTreeMap<TemplateKey, Priority> {
     let mut found = BTreeMap::new();
-    for template in claimed(policy.id, world) {
+    for template in claimed(policy, world) {
         found.insert(template, Priority::Low);
     }
     for template in context.detector.waiting_for(policy) {
@@ -43,35 +43,50 @@ pub(super) fn concerned(
     found
 }
 
-/// The templates with the claim of the policy with this id, on themselves or on their bindings.
-pub(super) fn claimed(id: &str, world: &World) -> Vec<TemplateKey> {
-    if id.is_empty() {
-        return Vec::new();
-    }
-    let templates = world.templates.by_index(world.templates_by_claim, id);
-    let mut keys: Vec<TemplateKey> = templates
-        .into_iter()
-        .map(|(gvk, object)| TemplateKey {
+/// The templates with the claim of the policy, on themselves or on their bindings.
+///
+/// A claim counts if it has the policy's id, or names the policy: the id may have been edited since the claim was made.
+pub(super) fn claimed(policy: &Policy<'_>, world: &World) -> Vec<TemplateKey> {
+    let mut keys = Vec::new();
+    for value in [policy.id, &claimant(&policy.reference)] {
+        if value.is_empty() {
+            continue;
+        }
+        let templates = world.templates.by_index(world.templates_by_claim, value);
+        keys.extend(templates.into_iter().map(|(gvk, object)| TemplateKey {
             gvk,
             key: key_of(object.as_ref()),
-        })
-        .collect();
-    let bindings = ResourceBinding::store(world).by_index(world.bindings_by_claim, id);
-    keys.extend(
-        bindings
-            .iter()
-            .map(|binding| TemplateKey::of_binding(&binding.spec.resource)),
-    );
-    let bindings =
-        ClusterResourceBinding::store(world).by_index(world.cluster_bindings_by_claim, id);
-    keys.extend(
-        bindings
-            .iter()
-            .map(|binding| TemplateKey::of_binding(&binding.spec.resource)),
-    );
+        }));
+        let bindings = ResourceBinding::store(world).by_index(world.bindings_by_claim, value);
+        let bindings = bindings.iter().map(|binding| &binding.spec.resource);
+        keys.extend(bindings.map(TemplateKey::of_binding));
+        let bindings =
+            ClusterResourceBinding::store(world).by_index(world.cluster_bindings_by_claim, value);
+        let bindings = bindings.iter().map(|binding| &binding.spec.resource);
+        keys.extend(bindings.map(TemplateKey::of_binding));
+    }
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+/// The id that claims of the policy carry, if it has lost its own. An id that another policy has by now is not taken from it.
+pub(super) fn former_id<P: Policies>(policy: &Policy<'_>, world: &World) -> Option<String> {
+    let mut ids: BTreeMap<String, usize> = BTreeMap::new();
+    for template in claimed(policy, world) {
+        let object = world.templates.object(&template.gvk, &template.key);
+        let claim = object.map(|object| read_claim(&metadata_value(object.as_ref())));
+        if let Some(ClaimState::Claimed(claim)) = claim
+            && claim.policy == policy.reference
+        {
+            *ids.entry(claim.id).or_default() += 1;
+        }
+    }
+    P::store(world).each(|other| {
+        ids.remove(other.view().id);
+    });
+    let most = ids.into_iter().max_by_key(|(_, templates)| *templates);
+    most.map(|(id, _)| id)
 }
 
 /// The templates that the policy's selectors name, whoever has them.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crds::{
-    policy::{ClusterAffinity, PropagationSpec},
+    object::Gvk,
+    policy::{ClusterAffinity, PropagationSpec, ResourceSelector},
     selector::Selector,
 };
 use propagation::matching::{Policy, PolicyKind};
@@ -14,6 +15,8 @@ const UNKNOWN_CLUSTER: &str = "UnknownCluster";
 const INVALID_SELECTOR: &str = "InvalidSelector";
 /// Event reason: a selector names a namespace that the policy cannot select in.
 const FOREIGN_NAMESPACE: &str = "ForeignNamespace";
+/// Event reason: a selector names a kind that is not served.
+const UNKNOWN_KIND: &str = "UnknownKind";
 
 /// Reasons and messages of events, in the order of the fields.
 pub(super) fn faults(
@@ -48,6 +51,24 @@ pub(super) fn faults(
         }
     }
     found
+}
+
+/// The selectors whose kind is not served, one by one: the others may well find something.
+pub(super) fn unknown_kinds(
+    policy: &Policy<'_>,
+    is_served: impl Fn(&Gvk) -> bool,
+) -> Vec<(&'static str, String)> {
+    let selectors = policy.spec.resource_selectors.iter().enumerate();
+    selectors
+        .filter(|(_, it)| !is_served(&Gvk::parse(&it.api_version, &it.kind)))
+        .map(|(index, ResourceSelector { api_version, kind, .. })| {
+            let message = format!(
+                "spec.resourceSelectors[{index}] names kind {kind} of {api_version}, which the control plane does not serve; \
+                 check apiVersion and kind, or install the CustomResourceDefinition"
+            );
+            (UNKNOWN_KIND, message)
+        })
+        .collect()
 }
 
 fn selectors(policy: &Policy<'_>) -> Vec<(&'static str, String)> {
@@ -112,6 +133,30 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_selector_of_an_unknown_kind_is_told_of() {
+        let policy: PropagationPolicy = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "demo"},
+            "spec": {"resourceSelectors": [
+                {"apiVersion": "v1", "kind": "Secret"},
+                {"apiVersion": "apps/v1", "kind": "Deploymnet"},
+                {"apiVersion": "apps/v2", "kind": "Deployment"},
+            ]},
+        }))
+        .unwrap();
+        let is_served = |gvk: &Gvk| gvk.version == "v1" && gvk.kind != "Deploymnet";
+        let found = unknown_kinds(&Policy::from(&policy), is_served);
+        let expected = [
+            "spec.resourceSelectors[1] names kind Deploymnet of apps/v1",
+            "spec.resourceSelectors[2] names kind Deployment of apps/v2",
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((reason, message), expected) in found.iter().zip(expected) {
+            assert_eq!(*reason, UNKNOWN_KIND);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
 
     #[test]
     fn faults_name_field_cause_and_remedy() {

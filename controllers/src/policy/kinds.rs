@@ -8,7 +8,7 @@ use crds::{
     policy::{ClusterPropagationPolicy, PropagationPolicy},
 };
 use kube::{Api, Resource};
-use propagation::matching::{Policy, PolicyKind, PolicyRef};
+use propagation::matching::{Policy, PolicyRef};
 use runtime::Store;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -18,7 +18,6 @@ use crate::world::{World, complete_cluster_policy, complete_policy};
 pub(super) trait Policies:
     Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    const KIND: PolicyKind;
     /// The label with the permanent id.
     const ID: &'static str;
     const FINALIZER: &'static str;
@@ -32,7 +31,6 @@ pub(super) trait Policies:
 }
 
 impl Policies for PropagationPolicy {
-    const KIND: PolicyKind = PolicyKind::PropagationPolicy;
     const ID: &'static str = keys::PROPAGATION_POLICY_PERMANENT_ID;
     const FINALIZER: &'static str = finalizers::PROPAGATION_POLICY_CONTROLLER;
 
@@ -54,7 +52,6 @@ impl Policies for PropagationPolicy {
 }
 
 impl Policies for ClusterPropagationPolicy {
-    const KIND: PolicyKind = PolicyKind::ClusterPropagationPolicy;
     const ID: &'static str = keys::CLUSTER_PROPAGATION_POLICY_PERMANENT_ID;
     const FINALIZER: &'static str = finalizers::CLUSTER_PROPAGATION_POLICY_CONTROLLER;
 

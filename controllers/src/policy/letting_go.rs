@@ -32,10 +32,10 @@ pub(super) async fn let_go<P: Policies>(
             });
         }
     }
-    let releases = claimed(view.id, world).into_iter().map(|template| {
-        let id = view.id;
+    let releases = claimed(&view, world).into_iter().map(|template| {
+        let claim = view.claim();
         async move {
-            let outcome = detector::release(world, &template, P::KIND, id).await;
+            let outcome = detector::release(world, &template, &claim).await;
             outcome.err().map(|error| (template, error))
         }
     });

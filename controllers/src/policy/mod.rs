@@ -13,7 +13,11 @@ mod letting_go;
 mod unmatched;
 mod wake;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crds::{
     object::{Gvk, Key},
@@ -35,7 +39,7 @@ use uuid::Uuid;
 
 use self::{
     kinds::{Policies, key_of},
-    unmatched::When,
+    unmatched::{Seen, When},
 };
 use crate::{
     World,
@@ -106,8 +110,8 @@ struct Context {
     detector: Handle,
     options: Options,
     events: Arc<Source>,
-    /// The generation of each policy whose faults were told of.
-    told: Mutex<HashMap<PolicyRef, i64>>,
+    /// The generation of each policy, and what was said about it.
+    seen: Mutex<HashMap<PolicyRef, Seen>>,
 }
 
 /// A policy in the queue, printed with its kind because names of the two kinds may be equal.
@@ -138,7 +142,7 @@ pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFu
         detector: detector.clone(),
         options,
         events: Source::new(&world.recorder, detector::COMPONENT),
-        told: Mutex::default(),
+        seen: Mutex::default(),
     });
     let running = controllers.map(|controller| {
         let context = Arc::clone(&context);
@@ -166,14 +170,18 @@ pub fn prepare(world: &Arc<World>, options: Options, detector: &Handle) -> BoxFu
 async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Action, Error> {
     let world = &context.world;
     let Some(policy) = P::store(world).get(&key_of(key)) else {
-        context.told.lock().remove(key);
+        context.seen.lock().remove(key);
         return Ok(Action::AwaitChange);
     };
     if policy.meta().deletion_timestamp.is_some() {
         letting_go::let_go(policy.as_ref(), key, world).await?;
         return Ok(Action::AwaitChange);
     }
-    if let Some(patch) = identity(policy.as_ref(), || Uuid::new_v4().to_string()) {
+    if let Some(patch) = identity(policy.as_ref(), || {
+        // Templates and bindings that carry the claim already need no writes then.
+        let former = concerned::former_id::<P>(&policy.view(), world);
+        former.unwrap_or_else(|| Uuid::new_v4().to_string())
+    }) {
         patch_metadata(policy.as_ref(), key, world, &patch)
             .await
             .map_err(|source| Error::Identify {
@@ -186,24 +194,33 @@ async fn reconcile<P: Policies>(key: &PolicyRef, context: &Context) -> Result<Ac
     let view = policy.view();
     tell_faults(policy.as_ref(), key, context);
     let concerned = concerned::concerned(&view, world, context);
-    if concerned.is_empty() {
-        return Ok(without_templates(policy.as_ref(), context));
-    }
+    let action = tell_absence(policy.as_ref(), key, context, concerned.is_empty());
     for (template, priority) in concerned {
         context.detector.enqueue_for(&view, template, priority);
     }
-    Ok(Action::AwaitChange)
+    Ok(action)
 }
 
-/// Tells once of each generation what is wrong with it; an earlier process has told of what it found at its start.
-fn tell_faults<P: Policies>(policy: &P, key: &PolicyRef, context: &Context) {
+/// Looks at what was said about this generation; an earlier process has told of what it found at its start.
+fn seen<P: Policies, T>(
+    policy: &P,
+    key: &PolicyRef,
+    context: &Context,
+    ask: impl FnOnce(&mut Seen) -> T,
+) -> T {
     let generation = policy.meta().generation.unwrap_or_default();
-    let told = context.told.lock().insert(key.clone(), generation);
-    let is_told = match told {
-        Some(told) => told == generation,
-        None => unmatched::when(age(policy)) == When::Never,
-    };
-    if is_told {
+    let now = Instant::now();
+    let mut all = context.seen.lock();
+    let seen = all
+        .entry(key.clone())
+        .or_insert_with(|| Seen::first(generation, age(policy), now));
+    seen.update(generation, now);
+    ask(seen)
+}
+
+/// Tells once of each generation what is wrong with it.
+fn tell_faults<P: Policies>(policy: &P, key: &PolicyRef, context: &Context) {
+    if !seen(policy, key, context, Seen::tells_faults) {
         return;
     }
     let clusters = &context.world.clusters;
@@ -211,6 +228,35 @@ fn tell_faults<P: Policies>(policy: &P, key: &PolicyRef, context: &Context) {
     for (reason, message) in faults::faults(&policy.view(), is_cluster) {
         let about = write::reference(policy);
         context.events.warning(about, reason, message);
+    }
+}
+
+/// Tells of a generation whose selectors still name unknown kinds, or find nothing at all, some time after it was made.
+fn tell_absence<P: Policies>(
+    policy: &P,
+    key: &PolicyRef,
+    context: &Context,
+    finds_nothing: bool,
+) -> Action {
+    let mapper = &context.world.mapper;
+    let is_served = |gvk: &Gvk| mapper.resolve(gvk).is_some();
+    let mut remarks = faults::unknown_kinds(&policy.view(), is_served);
+    if remarks.is_empty() && finds_nothing {
+        remarks.push(unmatched::remark(&policy.view()));
+    }
+    if remarks.is_empty() {
+        return Action::AwaitChange;
+    }
+    match seen(policy, key, context, |seen| seen.absence(Instant::now())) {
+        When::After(rest) => Action::Requeue(rest),
+        When::Never => Action::AwaitChange,
+        When::Now => {
+            for (reason, message) in remarks {
+                let about = write::reference(policy);
+                context.events.warning(about, reason, message);
+            }
+            Action::AwaitChange
+        }
     }
 }
 
@@ -224,25 +270,8 @@ fn age<P: Policies>(policy: &P) -> Duration {
         .unwrap_or_default()
 }
 
-/// Tells of a policy that still selects nothing some time after it was made.
-fn without_templates<P: Policies>(policy: &P, context: &Context) -> Action {
-    let world = &context.world;
-    match unmatched::when(age(policy)) {
-        When::After(rest) => Action::Requeue(rest),
-        When::Never => Action::AwaitChange,
-        When::Now => {
-            let is_served = |gvk: &Gvk| world.mapper.resolve(gvk).is_some();
-            let (reason, message) = unmatched::remark(&policy.view(), is_served);
-            context
-                .events
-                .warning(write::reference(policy), reason, message);
-            Action::AwaitChange
-        }
-    }
-}
-
 /// The patch that gives a policy what it lacks of permanent id and finalizer.
-fn identity<P: Policies>(policy: &P, fresh_id: impl FnOnce() -> String) -> Option<Value> {
+fn identity<P: Policies>(policy: &P, id: impl FnOnce() -> String) -> Option<Value> {
     let has_id = policy.labels().get(P::ID).is_some_and(|id| !id.is_empty());
     let present = policy.finalizers();
     let has_finalizer = present.iter().any(|it| it == P::FINALIZER);
@@ -251,7 +280,7 @@ fn identity<P: Policies>(policy: &P, fresh_id: impl FnOnce() -> String) -> Optio
     }
     let mut metadata = json!({});
     if !has_id {
-        metadata["labels"] = json!({ P::ID: fresh_id() });
+        metadata["labels"] = json!({ P::ID: id() });
     }
     if !has_finalizer {
         let finalizers = present.iter().map(String::as_str).chain([P::FINALIZER]);

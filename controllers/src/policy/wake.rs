@@ -52,7 +52,7 @@ fn policies<P: Policies>(world: &Arc<World>, detector: &Handle, queue: &Arc<Queu
         // Usually nothing is left, but the finalizer may have been taken off by hand, and a template claimed meanwhile.
         Change::Deleted { old } => {
             if let Some(world) = weak.upgrade() {
-                for template in claimed(old.view().id, &world) {
+                for template in claimed(&old.view(), &world) {
                     detector.enqueue(template, Priority::Low);
                 }
             }

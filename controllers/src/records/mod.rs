@@ -11,9 +11,11 @@
 //!   "object": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web", "uid": "…", "generation": 3},
 //!   "policy": {
 //!     "decision": "Apply",
+//!     "template": [{"type": "template", "object": "Deployment shop/web (apps/v1)", "verdict": {"state": "Allowed"}}],
 //!     "claim": [{"type": "claim", "policy": {…}, "code": null, "message": "…"}],
 //!     "candidates": [{"type": "policy", "policy": {"kind": "PropagationPolicy", "namespace": "shop", "name": "web"}, "matched": true,
-//!                     "level": "…", "priority": 0, "used": true, "code": null, "message": "…"}]
+//!                     "level": "…", "priority": 0, "used": true, "code": null, "message": "…"}],
+//!     "obstacles": [{"type": "obstacle", "policy": {…}, "code": "DependentOverrideMissing", "message": "…"}]
 //!   },
 //!   "binding": {"kind": "ResourceBinding", "namespace": "shop", "name": "web-deployment", "generation": 2, "clusters": […],
 //!               "conditions": […], "scheduling": "/debug/scheduling/shop/web-deployment"},
@@ -29,9 +31,11 @@
 //! }
 //! ```
 //!
-//! Items have the shapes of [`propagation::trace::Item`]. `candidates` tells how every policy fares now, whether or not the template
-//! is claimed; `claim` tells what becomes of the claim. `held` tells what the brake keeps in a cluster that should have been left. A Namespace that every
-//! member has is told by its Works alone. Values of Secrets are left out.
+//! Items have the shapes of [`propagation::trace::Item`]. `candidates` tells how every policy fares now: against the one that has
+//! the template while its claim holds, else against the one that gets it. `claim` tells what becomes of the claim, `template` whether
+//! the object is propagated at all, `obstacles` what keeps the policy from building the binding. `held` tells what the
+//! brake keeps in a cluster that should have been left. A Namespace that every member has is told by its Works alone. Values of
+//! Secrets are left out.
 
 mod answers;
 mod object;

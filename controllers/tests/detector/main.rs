@@ -7,6 +7,7 @@
 
 mod case;
 mod deletion;
+mod gates;
 mod kinds;
 mod matching;
 mod waiting;
@@ -45,11 +46,15 @@ struct Running {
 
 impl Running {
     async fn start(client: Client) -> Self {
-        let world = World::new(client, CancellationToken::new());
         let gates = detector::Gates {
             preemption: true,
             ..detector::Gates::default()
         };
+        Self::start_with(client, gates).await
+    }
+
+    async fn start_with(client: Client, gates: detector::Gates) -> Self {
+        let world = World::new(client, CancellationToken::new());
         let options = detector::Options {
             gates,
             ..detector::Options::default()
@@ -99,6 +104,8 @@ async fn templates_are_matched_claimed_and_bound() {
         matching::preempted(&client),
         matching::label_edited(&client),
         matching::claim_removed_by_hand(&client),
+        matching::id_lost(&client),
+        matching::id_edited(&client),
         waiting::override_awaited(&client),
         waiting::lazy_policy(&client),
         kinds::name_collision(&client),
@@ -108,6 +115,27 @@ async fn templates_are_matched_claimed_and_bound() {
         deletion::binding_deleted(&client),
     );
     restart(&client, running).await;
+    bed.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_put_more_on_bindings() {
+    let bed = Bed::builder().members(0).start().await.unwrap();
+    let client = bed.control_plane().client();
+    let gates = detector::Gates {
+        preemption: true,
+        schedule_priority: true,
+        multiple_pod_templates: true,
+        workload_affinity: true,
+        resource_quota_estimate: true,
+    };
+    let running = Running::start_with(client.clone(), gates).await;
+    tokio::join!(
+        gates::schedule_priority(&client),
+        gates::groups_and_quota(&client),
+        gates::components(&client),
+    );
+    running.stop().await;
     bed.shutdown().await;
 }
 

@@ -281,3 +281,49 @@ pub(crate) async fn claim_removed_by_hand(client: &Client) {
     )
     .await;
 }
+
+/// A policy that loses its label gets it back, and lets go of everything when it is deleted.
+pub(crate) async fn id_lost(client: &Client) {
+    let case = Case::new(client, "id-lost").await;
+    case.deployment("web", json!({})).await;
+    case.policy("pol", deployments(&json!({}))).await;
+    case.bound("web-deployment", "pol").await;
+    let id = case.claimed("web", "pol").await.labels()[PP_ID].clone();
+    let api = case.api::<PropagationPolicy>();
+    let labels = json!({"metadata": {"labels": {PP_ID: null}}});
+    merge::<PropagationPolicy>(&api, "pol", labels).await;
+    until(&api, "pol", "itself again", |it: &PropagationPolicy| {
+        it.labels().get(PP_ID) == Some(&id)
+    })
+    .await;
+}
+
+/// A policy whose label somebody edits keeps its templates, and lets go of everything when it is deleted.
+pub(crate) async fn id_edited(client: &Client) {
+    let case = Case::new(client, "id-edited").await;
+    case.deployment("web", json!({})).await;
+    case.policy("pol", deployments(&json!({}))).await;
+    case.bound("web-deployment", "pol").await;
+    let api = case.api::<PropagationPolicy>();
+    let other = "00000000-0000-4000-8000-000000000001";
+    let labels = json!({"metadata": {"labels": {PP_ID: other}}});
+    merge::<PropagationPolicy>(&api, "pol", labels).await;
+    until(&case.api(), "web", "claimed anew", |it: &Deployment| {
+        it.labels().get(PP_ID).map(String::as_str) == Some(other)
+    })
+    .await;
+    until(
+        &case.api(),
+        "web-deployment",
+        "claimed anew",
+        |it: &ResourceBinding| it.labels().get(PP_ID).map(String::as_str) == Some(other),
+    )
+    .await;
+    // Edited and deleted in one breath: the claims carry the old id still.
+    let labels = json!({"metadata": {"labels": {PP_ID: "00000000-0000-4000-8000-000000000002"}}});
+    merge::<PropagationPolicy>(&api, "pol", labels).await;
+    api.delete("pol", &DeleteParams::default()).await.unwrap();
+    gone(&api, "pol").await;
+    let template = case.api::<Deployment>().get("web").await.unwrap();
+    assert!(!template.labels().contains_key(PP_ID), "{template:#?}");
+}

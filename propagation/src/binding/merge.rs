@@ -5,7 +5,7 @@ use std::fmt;
 
 use crds::work::{Binding, BindingSuspension, ObjectReference};
 
-use crate::matching::{PolicyKind, claim_keys};
+use crate::matching::{PolicyKind, claim_keys, lazy};
 
 /// Why a binding cannot be written.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -93,6 +93,14 @@ pub fn merge<B: Binding>(
     let wanted = desired.meta();
     merge_map(&mut metadata.labels, wanted.labels.as_ref());
     merge_map(&mut metadata.annotations, wanted.annotations.as_ref());
+    // What a policy that was lazy once left behind says nothing about the template that the binding is built from now.
+    let wants_fingerprint = wanted
+        .annotations
+        .as_ref()
+        .is_some_and(|annotations| annotations.contains_key(lazy::TEMPLATE_FINGERPRINT));
+    if let Some(annotations) = metadata.annotations.as_mut().filter(|_| !wants_fingerprint) {
+        annotations.remove(lazy::TEMPLATE_FINGERPRINT);
+    }
     let has = |kind| {
         let (label, _) = claim_keys(kind);
         wanted

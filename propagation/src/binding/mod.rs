@@ -17,7 +17,6 @@ use crds::work::{
 };
 use crds::{names, object};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use serde::Serialize;
 use serde_json::Value;
 use trace::Sink;
 
@@ -49,34 +48,6 @@ pub struct Inputs<'a> {
     /// The value of the policy's priority class, with gate `PriorityBasedScheduling`.
     pub schedule_priority: Option<i32>,
     pub gates: Gates,
-}
-
-/// Where a binding stands, for whoever asks why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Code {
-    BindingMissing,
-    BindingStale,
-    NoReplicaInterpreter,
-    InterpreterFailed,
-    SuspendedScheduling,
-    OtherScheduler,
-    OwnerGone,
-    DependencyOf,
-}
-
-impl Code {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BindingMissing => "BindingMissing",
-            Self::BindingStale => "BindingStale",
-            Self::NoReplicaInterpreter => "NoReplicaInterpreter",
-            Self::InterpreterFailed => "InterpreterFailed",
-            Self::SuspendedScheduling => "SuspendedScheduling",
-            Self::OtherScheduler => "OtherScheduler",
-            Self::OwnerGone => "OwnerGone",
-            Self::DependencyOf => "DependencyOf",
-        }
-    }
 }
 
 /// The binding that template and policy ask for: a `ResourceBinding` for a namespaced template, else a `ClusterResourceBinding`.

@@ -252,6 +252,29 @@ fn merging_keeps_what_belongs_to_others() {
 }
 
 #[test]
+fn a_policy_that_is_lazy_no_more_takes_its_fingerprint_along() {
+    let eager = pol();
+    let mut lazy = pol();
+    lazy.activation_preference = Some(crds::policy::ActivationPreference::Lazy);
+    let by_lazy = built(&deployment(), &policy("demo", "pol", &lazy));
+    let by_eager = built(&deployment(), &policy("demo", "pol", &eager));
+    let fingerprint = |binding: &ResourceBinding| {
+        let annotations = binding.metadata.annotations.as_ref().unwrap();
+        annotations.get(lazy::TEMPLATE_FINGERPRINT).cloned()
+    };
+    let existing = create(by_lazy.clone(), "id");
+    assert_eq!(
+        fingerprint(&existing),
+        Some(lazy::fingerprint(&deployment()))
+    );
+    let merged = merge(&existing, &by_eager, "id").unwrap().unwrap();
+    assert_eq!(fingerprint(&merged), None);
+    assert_eq!(merge(&merged, &by_eager, "id"), Ok(None));
+    let lazy_again = merge(&merged, &by_lazy, "id").unwrap().unwrap();
+    assert_eq!(fingerprint(&lazy_again), fingerprint(&existing));
+}
+
+#[test]
 fn a_namespaced_claim_replaces_a_cluster_claim() {
     let spec = pol();
     let by_cluster_policy = create(built(&deployment(), &policy("", "everywhere", &spec)), "id");

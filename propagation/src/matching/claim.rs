@@ -56,6 +56,13 @@ pub(crate) fn claim_keys(kind: PolicyKind) -> (&'static str, impl Iterator<Item 
 
 /// Reads the claim from `metadata`; a PropagationPolicy's goes before a ClusterPropagationPolicy's.
 pub fn read_claim(metadata: &Value) -> ClaimState {
+    read_claim_of(metadata, PolicyKind::PropagationPolicy)
+        .or_else(|| read_claim_of(metadata, PolicyKind::ClusterPropagationPolicy))
+        .unwrap_or(ClaimState::None)
+}
+
+/// Reads the claim of one kind of policy.
+fn read_claim_of(metadata: &Value, kind: PolicyKind) -> Option<ClaimState> {
     let text = |field: &str, key: &str| {
         metadata
             .get(field)
@@ -63,21 +70,16 @@ pub fn read_claim(metadata: &Value) -> ClaimState {
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
     };
-    let read = |kind: PolicyKind| {
-        let keys = keys_of(kind);
-        let id = text("labels", keys.id)?.to_owned();
-        let name = text("annotations", keys.name);
-        let namespace = keys.namespace.map(|key| text("annotations", key));
-        let policy = match (name, namespace) {
-            (Some(name), Some(Some(namespace))) => PolicyRef::namespaced(namespace, name),
-            (Some(name), None) => PolicyRef::cluster(name),
-            _ => return Some(ClaimState::Half { kind, id }),
-        };
-        Some(ClaimState::Claimed(Claim { policy, id }))
+    let keys = keys_of(kind);
+    let id = text("labels", keys.id)?.to_owned();
+    let name = text("annotations", keys.name);
+    let namespace = keys.namespace.map(|key| text("annotations", key));
+    let policy = match (name, namespace) {
+        (Some(name), Some(Some(namespace))) => PolicyRef::namespaced(namespace, name),
+        (Some(name), None) => PolicyRef::cluster(name),
+        _ => return Some(ClaimState::Half { kind, id }),
     };
-    read(PolicyKind::PropagationPolicy)
-        .or_else(|| read(PolicyKind::ClusterPropagationPolicy))
-        .unwrap_or(ClaimState::None)
+    Some(ClaimState::Claimed(Claim { policy, id }))
 }
 
 impl ClaimState {
@@ -126,13 +128,17 @@ pub fn claim_patch(metadata: &Value, claim: &Claim) -> Option<Value> {
     patch.finish()
 }
 
-/// The merge patch that takes away the claim of the policy with this id; `None` when the object carries another claim or none.
-pub fn release_patch(metadata: &Value, kind: PolicyKind, id: &str) -> Option<Value> {
-    let label = metadata
-        .get("labels")
-        .and_then(|labels| labels.get(keys_of(kind).id))
-        .and_then(Value::as_str);
-    if label != Some(id) || id.is_empty() {
+/// The merge patch that takes away this claim; `None` when the object carries another one or none.
+///
+/// The claim is known by its id, or by the policy that its annotations name: the id of a policy may have been edited since.
+pub fn release_patch(metadata: &Value, claim: &Claim) -> Option<Value> {
+    let kind = claim.policy.kind;
+    let is_same = match read_claim_of(metadata, kind)? {
+        ClaimState::None => false,
+        ClaimState::Half { id, .. } => id == claim.id,
+        ClaimState::Claimed(found) => found.id == claim.id || found.policy == claim.policy,
+    };
+    if !is_same {
         return None;
     }
     let mut patch = Patch::new(metadata);

@@ -9,16 +9,12 @@ use super::Policy;
 /// What the keys begin with that are our own addition.
 const OWN_PREFIX: &str = "navarch.dev/";
 
-/// Annotation on a binding: the [`fingerprint`] of the template that it was built from.
+/// Annotation on the binding of a lazy policy: the [`fingerprint`] of the template that it was built from. On a template: the
+/// fingerprint of the state that a lazy policy passed over, while there is no binding to remember it.
 pub const TEMPLATE_FINGERPRINT: &str = "navarch.dev/template-fingerprint";
 
 /// Annotation on a binding: the [`specification_fingerprint`] of the template that it was built from.
 pub const TEMPLATE_SPECIFICATION: &str = "navarch.dev/template-specification";
-
-/// Whether anything changed besides status and bookkeeping of the API server.
-pub fn specification_changed(old: &Value, new: &Value) -> bool {
-    specification(old) != specification(new)
-}
 
 /// Whether the update is the control plane's own: claims and the like, nothing that a user wrote.
 pub fn changed_by_control_plane(old: &Value, new: &Value) -> bool {

@@ -5,12 +5,12 @@
 //! ```
 //!
 //! A namespaced policy always beats a cluster-scoped one at first match. A claim, once made, holds until the policy lets go of it, is
-//! deleted, or is preempted: see [`preemption`].
+//! deleted, or is preempted.
 
 mod claim;
 mod decide;
 pub mod lazy;
-pub mod preemption;
+mod preemption;
 mod select;
 pub mod upkeep;
 
@@ -172,7 +172,6 @@ impl<'a> From<&'a ClusterPropagationPolicy> for Policy<'a> {
 /// Why a policy does or does not have a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Code {
-    NoPolicy,
     SelectorMismatch,
     WrongNamespace,
     LowerPriority,
@@ -181,16 +180,22 @@ pub enum Code {
     ClusterPolicyLoses,
     ClaimKept,
     NoPreemption,
+    Preempted,
     PolicyTerminating,
-    DependentOverrideMissing,
-    LazyNotActivated,
     ClaimStale,
+    /// The policy has no permanent id yet.
+    NotIdentified,
+    DependentOverrideMissing,
+    /// The binding's name is taken by a template of another group.
+    NameCollision,
+    /// The binding is of an earlier template of this name, and on its way out.
+    OwnerGone,
+    LazyNotActivated,
 }
 
 impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NoPolicy => "NoPolicy",
             Self::SelectorMismatch => "SelectorMismatch",
             Self::WrongNamespace => "WrongNamespace",
             Self::LowerPriority => "LowerPriority",
@@ -199,10 +204,14 @@ impl Code {
             Self::ClusterPolicyLoses => "ClusterPolicyLoses",
             Self::ClaimKept => "ClaimKept",
             Self::NoPreemption => "NoPreemption",
+            Self::Preempted => "Preempted",
             Self::PolicyTerminating => "PolicyTerminating",
-            Self::DependentOverrideMissing => "DependentOverrideMissing",
-            Self::LazyNotActivated => "LazyNotActivated",
             Self::ClaimStale => "ClaimStale",
+            Self::NotIdentified => "NotIdentified",
+            Self::DependentOverrideMissing => "DependentOverrideMissing",
+            Self::NameCollision => "NameCollision",
+            Self::OwnerGone => "OwnerGone",
+            Self::LazyNotActivated => "LazyNotActivated",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::policy::PropagationSpec;
 use serde::Serialize;
 
-use super::select::{Level, Subject};
+use super::select::Subject;
 use super::{Policy, PolicyKind};
 
 /// Identifies a template in queues and in the waiting list.
@@ -26,26 +26,6 @@ impl From<&Subject> for TemplateKey {
             namespace: subject.namespace.clone(),
             name: subject.name.clone(),
         }
-    }
-}
-
-/// What a changed policy does with a template that it has claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upkeep {
-    /// The template still matches; build its binding anew.
-    Refresh,
-    /// The selectors do not match any more: take the claim from template and binding.
-    Release,
-    /// The template is gone; the binding follows it.
-    Leave,
-}
-
-/// Decides about one bound template; `template` is `None` when it does not exist.
-pub fn upkeep(policy: &Policy<'_>, template: Option<&Subject>) -> Upkeep {
-    match template {
-        None => Upkeep::Leave,
-        Some(template) if policy.level(template) > Level::None => Upkeep::Refresh,
-        Some(_) => Upkeep::Release,
     }
 }
 

@@ -7,13 +7,14 @@ use trace::Sink;
 
 use crate::trace::Item;
 
-/// The value of the conflict resolution annotation: what the object itself says, else what the binding says.
+/// The value of the conflict resolution annotation: what the object itself says, else what the binding says. With it comes what the
+/// object says if that is no such value.
 pub fn conflict_resolution(
     manifest: &Value,
     of_binding: Option<ConflictResolution>,
     cluster: &str,
     sink: &mut impl Sink<Item>,
-) -> &'static str {
+) -> (&'static str, Option<String>) {
     let annotation = object::annotation(manifest, keys::CONFLICT_RESOLUTION).unwrap_or_default();
     let (value, ignored) = match annotation {
         "overwrite" => (keys::CONFLICT_OVERWRITE, None),
@@ -32,5 +33,5 @@ pub fn conflict_resolution(
         from_annotation: !annotation.is_empty() && ignored.is_none(),
         ignored: ignored.map(ToOwned::to_owned),
     });
-    value
+    (value, ignored.map(ToOwned::to_owned))
 }

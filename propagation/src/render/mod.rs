@@ -172,7 +172,8 @@ pub fn render<B: Binding>(
     .map_err(RenderError::Override)?;
     check_identity(&manifest)?;
 
-    let conflict = conflict_resolution(&manifest, spec.conflict_resolution, &target.cluster, sink);
+    let (conflict, ignored) =
+        conflict_resolution(&manifest, spec.conflict_resolution, &target.cluster, sink);
     let mut metadata = work_metadata(&manifest, &target.cluster);
     identify(
         plan.binding,
@@ -200,7 +201,8 @@ pub fn render<B: Binding>(
         suspended,
         spec.preserve_resources_on_deletion.unwrap_or(false),
     )
-    .with_applied(applied);
+    .with_applied(applied)
+    .with_ignored_conflict_resolution(ignored);
     let draft = draft.pruned()?;
     sink.record(|| Item::Rendered {
         cluster: target.cluster.clone(),

@@ -42,7 +42,7 @@ pub fn render_namespace(
     metadata.owner_references = Some(vec![crate::binding::owner(namespace)]);
     annotate(&mut metadata, &applied);
     if let Some(resolution) = conflict_resolution {
-        let value = super::conflict_resolution(&manifest, Some(resolution), name, sink);
+        let (value, _) = super::conflict_resolution(&manifest, Some(resolution), name, sink);
         metadata
             .annotations
             .get_or_insert_default()

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{LAST_APPLIED, RenderError};
 use crate::binding::{Collision, merge_map, reference, same_object};
+use crate::matching::lazy;
 use crate::overrides::Applied;
 
 /// A Work without its permanent id, which only the Work that exists, or the creation of one, can tell.
@@ -20,6 +21,7 @@ pub struct Draft {
     suspend_dispatching: Option<bool>,
     preserve_resources_on_deletion: Option<bool>,
     applied: Applied,
+    ignored_conflict_resolution: Option<String>,
 }
 
 /// What to write.
@@ -67,7 +69,9 @@ impl Draft {
     ///
     /// This is also for controllers that make Works without a binding: `metadata` then has their labels and owner.
     pub fn new(mut manifest: Value, metadata: ObjectMeta, template_uid: &str) -> Self {
-        object::remove_annotation(&mut manifest, LAST_APPLIED);
+        for annotation in [LAST_APPLIED, lazy::TEMPLATE_FINGERPRINT] {
+            object::remove_annotation(&mut manifest, annotation);
+        }
         object::set_label(&mut manifest, keys::MANAGED, keys::TRUE);
         object::set_annotation(&mut manifest, keys::TEMPLATE_UID, template_uid);
         for (key, value) in [
@@ -89,6 +93,7 @@ impl Draft {
             suspend_dispatching: None,
             preserve_resources_on_deletion: None,
             applied: Applied::default(),
+            ignored_conflict_resolution: None,
         }
     }
 
@@ -107,6 +112,16 @@ impl Draft {
     pub(super) fn with_applied(mut self, applied: Applied) -> Self {
         self.applied = applied;
         self
+    }
+
+    pub(super) fn with_ignored_conflict_resolution(mut self, ignored: Option<String>) -> Self {
+        self.ignored_conflict_resolution = ignored;
+        self
+    }
+
+    /// What the object asks for in its conflict resolution annotation, if there is no such thing.
+    pub fn ignored_conflict_resolution(&self) -> Option<&str> {
+        self.ignored_conflict_resolution.as_deref()
     }
 
     /// Removes what belongs to the control plane's API server and not to the member.

@@ -253,16 +253,6 @@ fn events_that_come_late_or_twice_change_nothing() {
 }
 
 #[test]
-fn a_later_list_brings_news_of_any_age() {
-    let (store, log) = recorded();
-    store.apply(config_map("a", 5), true);
-    store.finish_list(&BTreeSet::from([key("a")]));
-    assert!(store.awaits(&key("b"), 3, true), "made before, seen now");
-    store.apply(config_map("b", 3), !store.is_synced());
-    assert_eq!(*log.lock(), ["added a true", "added b false"]);
-}
-
-#[test]
 fn large_objects_are_packed_at_once_and_samples_later() {
     let mut builder = Store::<ConfigMap>::builder();
     builder.packed(Codec::json());

@@ -247,20 +247,24 @@ fn claims_are_made_and_read() {
     );
     assert_eq!(claim_patch(&object["metadata"], &pp), None);
     assert_eq!(object["metadata"]["labels"]["app"], "web");
-    // Releasing compares ids.
-    assert_eq!(
-        release_patch(&object["metadata"], PolicyKind::PropagationPolicy, "other"),
-        None
-    );
-    assert_eq!(
-        release_patch(
-            &object["metadata"],
-            PolicyKind::ClusterPropagationPolicy,
-            "1"
-        ),
-        None
-    );
-    let patch = release_patch(&object["metadata"], PolicyKind::PropagationPolicy, "1").unwrap();
+    // Only the claim that is meant is released: it has the policy's id, or names the policy.
+    let claim = |policy: &PolicyRef, id: &str| Claim {
+        policy: policy.clone(),
+        id: id.to_owned(),
+    };
+    let other = PolicyRef::namespaced("demo", "other");
+    for (name, claim, expected) in [
+        ("another policy", claim(&other, "other"), false),
+        ("another kind", claim(&cpp.policy, "1"), false),
+        ("no id and another name", claim(&other, ""), false),
+        ("renamed by hand", claim(&other, "1"), true),
+        ("another id by now", claim(&pp.policy, "new"), true),
+        ("no id by now", claim(&pp.policy, ""), true),
+    ] {
+        let patch = release_patch(&object["metadata"], &claim);
+        assert_eq!(patch.is_some(), expected, "{name}");
+    }
+    let patch = release_patch(&object["metadata"], &pp).unwrap();
     crate::diff::apply(&mut object, &patch);
     assert_eq!(
         object,
@@ -291,6 +295,7 @@ fn decisions() {
             metadata,
             policies,
             cluster_policies: &[],
+            preemption: true,
             bound,
         };
         let found = match decide(&input, &mut NoTrace) {
@@ -300,6 +305,7 @@ fn decisions() {
             Decision::Release { claim, code, .. } => {
                 format!("release {} {}", claim.policy, code.as_str())
             }
+            Decision::Preempt { policy, .. } => format!("preempt {}", policy.reference),
             Decision::Wait { policy } => format!("wait {}", policy.reference),
             Decision::Ignore => "ignore".to_owned(),
             Decision::NoPolicy => "none".to_owned(),

@@ -1,17 +1,18 @@
 use std::collections::BTreeMap;
 
+use ::trace::Recorder;
 use crds::keys;
-use crds::policy::{ActivationPreference, PreemptionBehavior, PropagationSpec};
+use crds::policy::{ActivationPreference, PreemptionBehavior, PropagationSpec, ResourceSelector};
 use serde_json::{Value, json};
 
 use super::deployment;
 use crate::matching::lazy::{
-    self, changed_by_control_plane, defers, fingerprint, specification_changed,
+    self, changed_by_control_plane, defers, fingerprint, specification_fingerprint,
 };
-use crate::matching::preemption::{Preemption, after_lowering, preempt};
-use crate::matching::upkeep::{Upkeep, claimed_places, missing_overrides, upkeep};
-use crate::matching::{ClaimState, Policy, PolicyRef, TemplateKey, Waiting};
+use crate::matching::upkeep::{claimed_places, missing_overrides};
+use crate::matching::{Code, Decision, Input, Policy, TemplateKey, Waiting, claim_patch, decide};
 use crate::testing::{named, policy, selector, spec};
+use crate::trace::Item;
 
 #[test]
 fn users_and_the_control_plane_change_templates() {
@@ -26,7 +27,8 @@ fn users_and_the_control_plane_change_templates() {
     let check = |edit: fn(&mut Value), changed: bool, by_control_plane: bool| {
         let mut new = template.clone();
         edit(&mut new);
-        assert_eq!(specification_changed(&template, &new), changed, "{new}");
+        let print = specification_fingerprint;
+        assert_eq!(print(&template) != print(&new), changed, "{new}");
         assert_eq!(
             changed_by_control_plane(&template, &new),
             by_control_plane,
@@ -50,7 +52,7 @@ fn users_and_the_control_plane_change_templates() {
         false,
         true,
     );
-    check(|new| new["metadata"]["generation"] = json!(2), true, true);
+    check(|new| new["metadata"]["generation"] = json!(2), false, true);
     check(
         |new| new["metadata"]["labels"][keys::PROPAGATION_POLICY_PERMANENT_ID] = json!("2"),
         true,
@@ -129,90 +131,135 @@ fn lazy_policies_wait_for_users() {
 
 #[test]
 fn preemption_follows_priorities() {
-    let always = |priority| PropagationSpec {
+    let named = vec![named("apps/v1", "Deployment", "web")];
+    let always = |priority, selectors: &[ResourceSelector]| PropagationSpec {
         preemption: Some(PreemptionBehavior::Always),
-        ..spec(priority, vec![named("apps/v1", "Deployment", "web")])
+        ..spec(priority, selectors.to_vec())
     };
-    let (five, nine) = (always(5), always(9));
-    let low = spec(1, Vec::new());
-    let claim = |policy: &Policy<'_>| ClaimState::Claimed(policy.claim());
+    let (five, nine) = (always(5, &named), always(9, &named));
+    let (low, meek) = (spec(1, named.clone()), spec(9, named.clone()));
+    let all = always(9, &[selector("apps/v1", "Deployment")]);
     let (pp5, pp9) = (policy("demo", "pp5", &five), policy("demo", "pp9", &nine));
     let (cpp5, cpp9) = (policy("", "cpp5", &five), policy("", "cpp9", &nine));
     let owner = policy("demo", "low", &low);
+    let terminating = Policy {
+        terminating: true,
+        ..policy("demo", "going", &nine)
+    };
+    let unidentified = Policy {
+        id: "",
+        ..policy("demo", "new", &nine)
+    };
+    let web = deployment("web", &[]);
+    let decided = |policy: &Policy<'_>, owner: &Policy<'_>, preemption, deleted: bool| {
+        let mut metadata = json!({});
+        crate::diff::apply(
+            &mut metadata,
+            &claim_patch(&json!({}), &owner.claim()).unwrap()["metadata"],
+        );
+        if deleted {
+            metadata["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        let (cluster_policies, policies): (Vec<_>, Vec<_>) = [policy, owner]
+            .into_iter()
+            .cloned()
+            .partition(|it| it.reference.namespace.is_empty());
+        let input = Input {
+            subject: &web,
+            metadata: &metadata,
+            policies: &policies,
+            cluster_policies: &cluster_policies,
+            preemption,
+            bound: None,
+        };
+        let mut recorder = Recorder::default();
+        let taken = match decide(&input, &mut recorder) {
+            Decision::Preempt { policy: taker, .. } => {
+                assert_eq!(taker.reference, policy.reference);
+                true
+            }
+            _ => false,
+        };
+        // The record agrees: exactly one policy has the object, and why the other one does not is told.
+        let used: Vec<_> = recorder
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Policy {
+                    policy, used: true, ..
+                } => Some(policy),
+                _ => None,
+            })
+            .collect();
+        let winner = if taken { policy } else { owner };
+        assert_eq!(used, [&winner.reference]);
+        taken
+    };
     for (policy, owner, takes) in [
         (&pp9, &pp5, true),
         (&pp5, &pp9, false),
-        (&pp5, &pp5, false),
         (&pp5, &cpp9, true),
         (&cpp9, &pp5, false),
         (&cpp9, &cpp5, true),
         (&pp5, &owner, true),
         (&owner, &pp5, false),
+        (&policy("demo", "meek", &meek), &pp5, false),
+        (&policy("demo", "all", &all), &pp5, false),
+        (&terminating, &pp5, false),
+        (&unidentified, &pp5, false),
     ] {
-        let found = preempt(policy, &claim(owner), Some(owner), false);
-        assert_eq!(
-            found
-                == Preemption::Take {
-                    from: owner.claim()
-                },
-            takes,
-            "{} {}",
-            policy.reference,
-            owner.reference
-        );
+        let case = format!("{} {}", policy.reference, owner.reference);
+        assert_eq!(decided(policy, owner, true, false), takes, "{case}");
+        assert!(!decided(policy, owner, false, false), "{case}, gate off");
+        assert!(!decided(policy, owner, true, true), "{case}, being deleted");
     }
-    assert_eq!(
-        preempt(&pp9, &ClaimState::None, None, false),
-        Preemption::Leave
-    );
-    assert_eq!(
-        preempt(&pp9, &claim(&pp5), Some(&pp5), true),
-        Preemption::Leave
-    );
-    assert_eq!(
-        preempt(&pp9, &claim(&pp5), None, false),
-        Preemption::UnknownOwner {
-            owner: pp5.reference.clone()
-        }
-    );
-    // Unknown priorities of cluster policies do not matter to a namespaced one.
-    assert_eq!(
-        preempt(&pp5, &claim(&cpp9), None, false),
-        Preemption::Take { from: cpp9.claim() }
-    );
-
-    let (six, seven) = (always(6), always(7));
-    let others = [
-        policy("demo", "six", &six),
-        policy("demo", "seven", &seven),
-        pp5.clone(),
-        pp9.clone(),
-        owner.clone(),
-        policy("other", "far", &six),
-        policy("", "cluster", &six),
-    ];
-    let lowered = after_lowering(&PolicyRef::namespaced("demo", "x"), 9, 5, &others);
-    assert_eq!(
-        lowered.iter().map(|it| &*it.name).collect::<Vec<_>>(),
-        ["seven", "six"]
-    );
-    assert!(after_lowering(&PolicyRef::namespaced("demo", "x"), 5, 9, &others).is_empty());
 }
 
 #[test]
-fn changed_policies_keep_release_or_leave() {
-    let web = spec(0, vec![named("apps/v1", "Deployment", "web")]);
-    let owner = policy("demo", "p", &web);
-    assert_eq!(upkeep(&owner, None), Upkeep::Leave);
-    assert_eq!(
-        upkeep(&owner, Some(&deployment("web", &[]))),
-        Upkeep::Refresh
+fn a_better_policy_that_does_not_preempt_is_told_so() {
+    let all = spec(0, vec![selector("apps/v1", "Deployment")]);
+    let high = spec(9, vec![selector("apps/v1", "Deployment")]);
+    let (mine, better) = (
+        policy("demo", "mine", &all),
+        policy("demo", "better", &high),
     );
-    assert_eq!(
-        upkeep(&owner, Some(&deployment("api", &[]))),
-        Upkeep::Release
-    );
+    let (equal, cluster) = (policy("demo", "equal", &all), policy("", "wide", &high));
+    let mut metadata = json!({});
+    let patch = claim_patch(&json!({}), &mine.claim()).unwrap();
+    crate::diff::apply(&mut metadata, &patch["metadata"]);
+    let input = Input {
+        subject: &deployment("web", &[]),
+        metadata: &metadata,
+        policies: &[mine.clone(), better, equal],
+        cluster_policies: &[cluster],
+        preemption: true,
+        bound: None,
+    };
+    let mut recorder = Recorder::default();
+    decide(&input, &mut recorder);
+    let found: BTreeMap<_, _> = recorder
+        .items
+        .into_iter()
+        .filter_map(|item| match item {
+            Item::Policy { policy, code, .. } => Some((policy.name, code)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        ("better", Some(Code::NoPreemption)),
+        ("equal", Some(Code::ClaimKept)),
+        ("mine", None),
+        ("wide", Some(Code::ClusterPolicyLoses)),
+    ];
+    let expected: BTreeMap<_, _> = expected
+        .into_iter()
+        .map(|(name, code)| (name.to_owned(), code))
+        .collect();
+    assert_eq!(found, expected);
+}
 
+#[test]
+fn policies_know_where_they_claim_and_what_they_wait_for() {
     let mut elsewhere = selector("v1", "Secret");
     elsewhere.namespace = Some("other".into());
     let mixed = spec(

@@ -110,6 +110,9 @@ fn flags_and_conflict_resolution() {
         if let Some(annotation) = annotation {
             object::set_annotation(&mut template, keys::CONFLICT_RESOLUTION, annotation);
         }
+        let draft = rendered(&binding, &template, "member2", &[], &[]).unwrap();
+        let ignored = annotation.filter(|it| *it == "?");
+        assert_eq!(draft.ignored_conflict_resolution(), ignored);
         let work = of("member2", &template);
         assert_eq!(
             work.metadata.annotations.unwrap()[keys::CONFLICT_RESOLUTION],
@@ -121,6 +124,18 @@ fn flags_and_conflict_resolution() {
             Some(expected)
         );
     }
+}
+
+#[test]
+fn members_get_none_of_our_bookkeeping() {
+    use crate::matching::lazy::TEMPLATE_FINGERPRINT;
+
+    let mut template = deployment();
+    object::set_annotation(&mut template, TEMPLATE_FINGERPRINT, "0123456789abcdef");
+    let marked = work(&binding(), &template, "member2", "w");
+    assert_eq!(marked, work(&binding(), &deployment(), "member2", "w"));
+    let manifest = &marked.spec.workload.manifests[0];
+    assert_eq!(object::annotation(manifest, TEMPLATE_FINGERPRINT), None);
 }
 
 #[test]
