@@ -288,7 +288,7 @@ async fn a_hold_outlives_its_policy() {
     let work = work("m1", "web", 6);
     world.works.observe_reply(work.clone());
     let mut pass = BindingPass::orphans(&world, &binding, Orphans::Go);
-    assert!(!pass.may_remove(&work));
+    assert!(!pass.may_remove(&work).await);
     let holder = Holder::of(&binding);
     let held = vec![kept("m1", Reason::PolicyLimit, Some(policy_scope()))];
     world.brake.settle(&world, &holder, held);
@@ -298,12 +298,12 @@ async fn a_hold_outlives_its_policy() {
     }
     let mut pass = BindingPass::orphans(&world, &binding, Orphans::Go);
     assert!(
-        !pass.may_remove(&work),
+        !pass.may_remove(&work).await,
         "the policy is gone, its hold is not"
     );
     world.brake.settle(&world, &holder, Vec::new());
     let mut pass = BindingPass::orphans(&world, &binding, Orphans::Go);
-    assert!(pass.may_remove(&work));
+    assert!(pass.may_remove(&work).await);
 }
 
 #[tokio::test]
