@@ -47,6 +47,7 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("gadgets", "brake.example.com" | "e2e.example.com") => ("v1", "Gadget", true),
         ("gauges", "e2e.example.com") => ("v1", "Gauge", true),
         ("gizmos", "e2e.example.com") => ("v1", "Gizmo", true),
+        ("grommets", "e2e.example.com") => ("v1", "Grommet", true),
         ("gyros", "e2e.example.com") => ("v1", "Gyro", true),
         ("leases", "coordination.k8s.io") => ("v1", "Lease", true),
         ("widgets", "e2e.example.com") => ("v1", "Widget", true),

@@ -267,6 +267,7 @@ async fn what_a_deleted_policy_leaves_behind_stays_as_it_is() {
     assert_eq!(object["data"]["color"], "blue");
     assert_eq!(*annotation(&object, NAME), "settings");
     // Drift is still reset to the last Work.
+    let before = object["metadata"]["resourceVersion"].clone();
     scene.kubectl(
         "member1",
         &[
@@ -278,14 +279,9 @@ async fn what_a_deleted_policy_leaves_behind_stays_as_it_is() {
             "{\"data\":{\"color\":\"red\"}}",
         ],
     );
-    let edited = scene
-        .object("member1", "configmaps", "settings")
-        .await
-        .unwrap()["metadata"]["resourceVersion"]
-        .clone();
     scene
         .until("member1", "configmaps", "settings", "reset", move |it| {
-            it["data"]["color"] == "blue" && it["metadata"]["resourceVersion"] != edited
+            it["data"]["color"] == "blue" && it["metadata"]["resourceVersion"] != before
         })
         .await;
     // A template that goes takes everything along, with or without a policy.

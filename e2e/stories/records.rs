@@ -70,7 +70,8 @@ async fn policies_overrides_and_answers_are_told_of_a_deployment() {
             .unwrap_or_else(|| panic!("no {name} in {account:#}"))
     };
     assert_eq!(candidate("web")["used"], true);
-    assert_eq!(candidate("other")["code"], "LowerPriority");
+    // The template is claimed by now, and preemption would have to be asked for.
+    assert_eq!(candidate("other")["code"], "ClaimKept");
     assert_eq!(account["binding"]["name"], "web-deployment");
 
     let clusters = list(&account["clusters"]);

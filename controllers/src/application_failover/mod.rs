@@ -8,8 +8,9 @@
 //! is left only when the scheduler would find another.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, atomic::AtomicI64},
+    time::Instant,
 };
 
 use crds::{
@@ -28,7 +29,7 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
 };
 use propagation::{
-    brake::RELEASE_HOLD,
+    brake::{RELEASE_HOLD, RELEASE_LASTS},
     events,
     failover::{self, Decision, FAILOVER_HELD, FailoverError, UNHEALTHY_SINCE, UnhealthySince},
 };
@@ -87,6 +88,7 @@ struct Context {
     events: Arc<Source>,
     options: Options,
     held: Arc<Held>,
+    released: Released,
 }
 
 /// Subscribes to the stores, for both kinds of binding; the futures run the workers.
@@ -123,6 +125,7 @@ fn prepare_kind<B: Bindings>(
         events: Source::new(&world.recorder, name),
         options,
         held,
+        released: Released::default(),
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -206,6 +209,25 @@ impl Held {
                 queue.add_with(binding.clone(), Priority::Low);
             }
         }
+    }
+}
+
+/// Who has left which cluster because somebody let it go. The scheduler may place it there again, for want of another place; without
+/// this it would leave and come back for as long as the release lasts.
+#[derive(Debug, Default)]
+struct Released(Mutex<HashMap<(Key, String), Instant>>);
+
+impl Released {
+    fn used(&self, binding: Key, cluster: String) {
+        let mut used = self.0.lock();
+        used.retain(|_, at| at.elapsed() < RELEASE_LASTS);
+        used.insert((binding, cluster), Instant::now());
+    }
+
+    fn was_used(&self, binding: &Key, cluster: &str) -> bool {
+        let used = self.0.lock();
+        used.get(&(binding.clone(), cluster.to_owned()))
+            .is_some_and(|at| at.elapsed() < RELEASE_LASTS)
     }
 }
 
@@ -294,7 +316,11 @@ fn elsewhere<B: Bindings>(
     let mut left = binding.spec().clusters.iter();
     if left.all(|target| {
         let stays = spec.target(&target.name).is_some();
-        stays || brake::is_let_go(&context.world, binding, &target.name, now)
+        stays
+            || brake::is_let_go(&context.world, binding, &target.name, now)
+                && !context
+                    .released
+                    .was_used(&Binding::key(binding), &target.name)
     }) {
         return Ok(());
     }
@@ -353,8 +379,12 @@ async fn apply<B: Bindings>(
     match write::update(&api, store, &**binding, &updated).await {
         Ok(false) => Ok(Arc::clone(binding)),
         Ok(true) => {
+            let now = Time(jiff::Timestamp::now());
             for cluster in &decision.evicted {
                 tracing::info!(binding = %key, cluster, "Workload leaves a cluster in which it is unhealthy");
+                if brake::is_let_go(&context.world, &**binding, cluster, &now) {
+                    context.released.used(key.clone(), cluster.clone());
+                }
             }
             Ok(store.get(&key).unwrap_or_else(|| Arc::clone(binding)))
         }
@@ -412,6 +442,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_release_lets_a_workload_leave_once() {
+        let released = Released::default();
+        let (a, b) = (Key::new("shop", "a"), Key::new("shop", "b"));
+        released.used(a.clone(), "m1".into());
+        assert!(released.was_used(&a, "m1"));
+        assert!(!released.was_used(&a, "m2") && !released.was_used(&b, "m1"));
+    }
 
     #[test]
     fn what_is_held_is_counted_and_woken() {

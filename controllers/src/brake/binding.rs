@@ -402,10 +402,12 @@ impl Found {
         let is_doubtful = self.definition == Definition::Later || self.is_held;
         // A user who deletes a template and makes another one of its name means both, unless the kind took the first one along.
         let is_wanted = self.is_alive && (self.is_same || is_doubtful);
-        if is_wanted && self.is_claimed && self.are_works_found {
+        // A later one is claimed only when this binding has made way for its own.
+        let has_policy = self.is_claimed || !self.is_same;
+        if is_wanted && has_policy && self.are_works_found {
             Terminating::ByHand
         } else if is_doubtful && !self.is_same {
-            // It may still be claimed; else only somebody who lets the objects go can tell.
+            // Only somebody who lets the objects go can tell.
             Terminating::KindGone
         } else {
             Terminating::Meant
@@ -553,7 +555,7 @@ mod tests {
                     is_claimed: false,
                     ..later
                 },
-                Terminating::KindGone,
+                Terminating::ByHand,
             ),
             (
                 "renamed by an override",
