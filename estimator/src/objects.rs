@@ -84,6 +84,8 @@ pub struct Pod {
 pub struct Stuck {
     /// The uid of the controller that owns the Pod.
     pub owner: String,
+    /// Kind and name of that controller, as `StatefulSet/db`.
+    pub workload: String,
     pub since: Timestamp,
 }
 
@@ -280,7 +282,13 @@ impl WirePodSpec {
 impl From<WirePod> for Pod {
     fn from(mut pod: WirePod) -> Self {
         let finished = matches!(pod.status.phase.as_deref(), Some("Succeeded" | "Failed"));
-        let owner = controller(pod.metadata.owner_references.take());
+        let owners = pod.metadata.owner_references.take();
+        let workload = owners
+            .iter()
+            .flatten()
+            .find(|it| it.controller == Some(true))
+            .map(|it| format!("{}/{}", it.kind, it.name));
+        let owner = controller(owners);
         let unschedulable = pod
             .status
             .conditions
@@ -294,9 +302,14 @@ impl From<WirePod> for Pod {
         let since = unschedulable
             .and_then(|condition| condition.last_transition_time)
             .map(|time| time.0);
-        let stuck = owner
-            .zip(since)
-            .map(|(owner, since)| Box::new(Stuck { owner, since }));
+        let stuck = owner.zip(workload).zip(since);
+        let stuck = stuck.map(|((owner, workload), since)| {
+            Box::new(Stuck {
+                owner,
+                workload,
+                since,
+            })
+        });
         Self {
             requests: pod.spec.requests(),
             node: pod.spec.node_name.filter(|node| !node.is_empty()),
@@ -493,6 +506,7 @@ mod tests {
         };
         let stuck = Stuck {
             owner: "rs".to_owned(),
+            workload: "ReplicaSet/web-1".to_owned(),
             since: "2026-01-01T00:00:01Z".parse().unwrap(),
         };
         assert_eq!(pod("Unschedulable").stuck.as_deref(), Some(&stuck));

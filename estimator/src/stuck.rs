@@ -1,11 +1,11 @@
-//! How many replicas of a Deployment find no node.
+//! How many replicas of a workload find no node.
 
 use std::{borrow::Borrow, time::Duration};
 
 use jiff::Timestamp;
 use kube::Resource as _;
 
-use crate::objects::{Deployment, Pod, ReplicaSet};
+use crate::objects::{Deployment, Pod, ReplicaSet, Stuck};
 
 /// The `ReplicaSet` that runs the Deployment's present template; of several the oldest.
 pub fn newest<S: Borrow<ReplicaSet>>(
@@ -34,9 +34,28 @@ pub fn count<P: Borrow<Pod>>(
     let Some(uid) = set.meta().uid.as_deref() else {
         return 0;
     };
+    count_where(pods, |stuck| stuck.owner == uid, threshold, now)
+}
+
+/// How many of the pods that a workload owns itself, such as `StatefulSet/db`, have had no node for longer than the threshold.
+pub fn count_owned<P: Borrow<Pod>>(
+    workload: &str,
+    pods: impl IntoIterator<Item = P>,
+    threshold: Duration,
+    now: Timestamp,
+) -> i32 {
+    count_where(pods, |stuck| stuck.workload == workload, threshold, now)
+}
+
+fn count_where<P: Borrow<Pod>>(
+    pods: impl IntoIterator<Item = P>,
+    is_meant: impl Fn(&Stuck) -> bool,
+    threshold: Duration,
+    now: Timestamp,
+) -> i32 {
     let is_stuck = |pod: &Pod| {
         pod.stuck.as_ref().is_some_and(|stuck| {
-            stuck.owner == uid
+            is_meant(stuck)
                 && Duration::try_from(now.duration_since(stuck.since))
                     .is_ok_and(|since| since > threshold)
         })
@@ -99,5 +118,7 @@ mod tests {
         assert_eq!(count(found, &pods, Duration::from_mins(5), now), 1);
         assert_eq!(count(found, &pods, Duration::ZERO, now), 2);
         assert!(newest(&deployment, &sets[..1]).is_none());
+        let owned = |workload: &str| count_owned(workload, &pods, Duration::from_mins(5), now);
+        assert_eq!((owned("ReplicaSet/new"), owned("StatefulSet/new")), (1, 0));
     }
 }

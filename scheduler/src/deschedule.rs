@@ -28,11 +28,19 @@ pub struct Descheduled {
     pub message: String,
 }
 
-/// Whether descheduling is for this binding at all: a Deployment that was divided by room, and whose scheduling is not suspended.
+/// Kinds whose Pods estimators find.
+const KINDS: &[(&str, &str)] = &[
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("batch/v1", "Job"),
+];
+
+/// Whether descheduling is for this binding at all: a workload that was divided by room, and whose scheduling is not suspended.
 pub fn is_candidate(binding: &ResourceBinding) -> bool {
     let resource = &binding.spec.resource;
-    if resource.api_version != "apps/v1"
-        || resource.kind != "Deployment"
+    let kind = (resource.api_version.as_str(), resource.kind.as_str());
+    if !KINDS.contains(&kind)
         || binding.metadata.deletion_timestamp.is_some()
         || binding.spec.is_scheduling_suspended()
     {
@@ -55,8 +63,8 @@ fn is_divided_by_room(placement: &Placement) -> bool {
     placement.replica_scheduling_type() == ReplicaSchedulingType::Divided
         && match strategy.replica_division_preference {
             Some(ReplicaDivisionPreference::Aggregated) => true,
-            Some(ReplicaDivisionPreference::Weighted) => has_dynamic_weight(),
-            None => false,
+            // Absent means the same to the scheduler.
+            Some(ReplicaDivisionPreference::Weighted) | None => has_dynamic_weight(),
         }
 }
 
@@ -179,15 +187,16 @@ mod tests {
     }
 
     #[test]
-    fn only_deployments_that_were_divided_by_room_are_candidates() {
-        let candidate = |placement: &str| {
+    fn only_workloads_that_were_divided_by_room_are_candidates() {
+        let of_kind = |api_version: &str, kind: &str, placement: &str| {
             let mut binding = binding(1, None);
-            "apps/v1".clone_into(&mut binding.spec.resource.api_version);
-            "Deployment".clone_into(&mut binding.spec.resource.kind);
+            api_version.clone_into(&mut binding.spec.resource.api_version);
+            kind.clone_into(&mut binding.spec.resource.kind);
             let annotation = (APPLIED_PLACEMENT.to_owned(), placement.to_owned());
             binding.metadata.annotations = Some([annotation].into());
             is_candidate(&binding)
         };
+        let candidate = |placement: &str| of_kind("apps/v1", "Deployment", placement);
         let strategy = |text: &str| {
             format!(r#"{{"replicaScheduling":{{"replicaSchedulingType":"Divided",{text}}}}}"#)
         };
@@ -200,5 +209,10 @@ mod tests {
             r#""replicaDivisionPreference":"Weighted""#
         )));
         assert!(!candidate("{}") && !candidate("{"));
+        // The scheduler takes an absent preference for weights.
+        let absent = strategy(r#""weightPreference":{"dynamicWeight":"AvailableReplicas"}"#);
+        assert!(candidate(&absent));
+        assert!(of_kind("apps/v1", "StatefulSet", &absent) && of_kind("batch/v1", "Job", &absent));
+        assert!(!of_kind("v1", "ConfigMap", &absent) && !of_kind("apps/v1", "Job", &absent));
     }
 }

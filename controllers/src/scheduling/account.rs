@@ -1,12 +1,13 @@
 //! How a binding's latest decision came about, on request.
 //!
 //! Nothing is written down while deciding but the binding as it was and the outcome. Whoever asks has the decision made once more,
-//! from the same binding and the clusters as they are now, with every step recorded.
+//! from the same binding and the same clusters, with every step recorded. Of clusters only the latest states that decisions went by are
+//! kept; an older decision is told with the clusters as they are now.
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Weak},
 };
 
 use crds::{
@@ -18,7 +19,7 @@ use crds::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use scheduler::{
-    Decision, Estimates, Explanation, Inputs, Outcome, decide,
+    Decision, Estimates, Explanation, Inputs, Outcome, Snapshot, decide,
     explain::{Failure, Target},
     trace::Recorder,
 };
@@ -31,6 +32,9 @@ use crate::world::Bindings;
 const REMEMBERED: usize = 4096;
 /// How many answers of estimators are remembered with them; those of the oldest decisions are forgotten first.
 const ANSWERS: usize = 100_000;
+
+/// How many states of the clusters are remembered. They share what did not change between them.
+const SNAPSHOTS: usize = 16;
 
 /// A decision told. Serialises to what the process serves.
 #[derive(Debug, Serialize)]
@@ -111,12 +115,31 @@ struct Remembered {
     estimates: BTreeMap<u64, Arc<Estimates>>,
     /// How many answers these are.
     answers: usize,
+    /// The latest states of the clusters that decisions went by, oldest first.
+    snapshots: VecDeque<Arc<Snapshot>>,
     count: u64,
+}
+
+/// What a decision went by besides the binding.
+#[derive(Debug)]
+pub(super) struct Basis {
+    snapshot: Arc<Snapshot>,
+    estimates: Option<Estimates>,
+}
+
+impl Basis {
+    pub(super) fn new(snapshot: Arc<Snapshot>, estimates: Option<Estimates>) -> Self {
+        Self {
+            snapshot,
+            estimates,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Made {
     number: u64,
+    snapshot: Weak<Snapshot>,
     binding: Arc<dyn Any + Send + Sync>,
     outcome: Outcome,
 }
@@ -127,16 +150,28 @@ impl Latest {
         key: &Key,
         binding: &Arc<B>,
         outcome: &Outcome,
-        estimates: Option<Estimates>,
+        basis: Basis,
     ) {
         let mut remembered = self.0.lock();
         let remembered = &mut *remembered;
+        let Basis {
+            snapshot,
+            estimates,
+        } = basis;
         remembered.count += 1;
         let made = Made {
             number: remembered.count,
+            snapshot: Arc::downgrade(&snapshot),
             binding: Arc::<B>::clone(binding),
             outcome: outcome.clone(),
         };
+        let is_kept = |it: &Arc<Snapshot>| Arc::ptr_eq(it, &snapshot);
+        if !remembered.snapshots.iter().rev().any(is_kept) {
+            remembered.snapshots.push_back(snapshot);
+            if remembered.snapshots.len() > SNAPSHOTS {
+                remembered.snapshots.pop_front();
+            }
+        }
         if let Some(estimates) = estimates {
             remembered.answers += count(&estimates);
             remembered
@@ -223,16 +258,19 @@ impl Shared {
         // A binding that was deleted and made again is another one.
         let made = self.latest.of(key).and_then(|(made, estimates)| {
             let then = made.binding.downcast::<B>().ok()?;
-            (then.meta().uid == binding.meta().uid).then_some((then, made.outcome, estimates))
+            let clusters = made.snapshot.upgrade();
+            let is_same = then.meta().uid == binding.meta().uid;
+            is_same.then_some((then, made.outcome, clusters, estimates))
         });
-        let (input, decided, subject, estimates) = match made {
-            Some((then, outcome, estimates)) => {
+        let (input, decided, subject, clusters, estimates) = match made {
+            Some((then, outcome, clusters, estimates)) => {
                 let decided = Decided::of(&*then, &outcome);
-                ("AsDecided", Some(decided), then, estimates)
+                ("AsDecided", Some(decided), then, clusters, estimates)
             }
-            None => ("AsIs", None, binding, None),
+            None => ("AsIs", None, binding, None, None),
         };
-        let explanation = self.explain(&*subject, estimates.as_deref());
+        let clusters = clusters.unwrap_or_else(|| self.clusters());
+        let explanation = self.explain(&*subject, &clusters, estimates.as_deref());
         let expected = decided
             .as_ref()
             .map_or(&recorded.clusters, |decided| &decided.clusters);
@@ -261,8 +299,12 @@ impl Shared {
     }
 
     /// Decides with every step recorded. A binding that gives no occasion is decided all the same.
-    fn explain<B: Bindings>(&self, binding: &B, estimates: Option<&Estimates>) -> Explanation {
-        let snapshot = self.snapshot.read().clone();
+    fn explain<B: Bindings>(
+        &self,
+        binding: &B,
+        snapshot: &Snapshot,
+        estimates: Option<&Estimates>,
+    ) -> Explanation {
         let assumed = self.inflight.assumed.read();
         let peers = inflight::peers(&self.world, binding, &self.options);
         let now = Timestamp::now();
@@ -270,7 +312,7 @@ impl Shared {
             peers: peers.as_ref(),
             assumed: Some(assumed.at(now)),
             estimates,
-            ..Inputs::new(&snapshot, &self.options, now)
+            ..Inputs::new(snapshot, &self.options, now)
         };
         let mut recorder = Recorder::default();
         let decision = decide(binding, &inputs, &mut recorder);
@@ -320,9 +362,13 @@ fn targets(clusters: &[TargetCluster]) -> Vec<Target> {
 #[cfg(test)]
 mod tests {
     use crds::work::ResourceBinding;
-    use scheduler::{Options, Snapshot};
+    use scheduler::Options;
 
     use super::*;
+
+    fn basis(estimates: Option<Estimates>) -> Basis {
+        Basis::new(Arc::default(), estimates)
+    }
 
     #[test]
     fn the_oldest_decision_is_forgotten_first() {
@@ -336,15 +382,21 @@ mod tests {
         let latest = Latest::default();
         let key = |number: usize| Key::new("shop", &number.to_string());
         for number in 0..REMEMBERED {
-            latest.remember(&key(number), &binding, &outcome, None);
+            latest.remember(&key(number), &binding, &outcome, basis(None));
         }
-        latest.remember(&key(0), &binding, &outcome, None);
-        latest.remember(&key(REMEMBERED), &binding, &outcome, None);
+        latest.remember(&key(0), &binding, &outcome, basis(None));
+        latest.remember(&key(REMEMBERED), &binding, &outcome, basis(None));
         assert!(latest.of(&key(0)).is_some() && latest.of(&key(1)).is_none());
         latest.forget(&key(0));
         let remembered = latest.0.lock();
         assert_eq!(remembered.decisions.len(), REMEMBERED - 1);
         assert_eq!(remembered.order.len(), REMEMBERED - 1);
+        assert_eq!(remembered.snapshots.len(), SNAPSHOTS);
+        let clusters = |number| {
+            let made = &remembered.decisions[&key(number)];
+            made.snapshot.upgrade().is_some()
+        };
+        assert!(clusters(REMEMBERED) && !clusters(REMEMBERED - SNAPSHOTS - 1));
     }
 
     #[test]
@@ -362,10 +414,10 @@ mod tests {
         };
         let latest = Latest::default();
         let key = |number: usize| Key::new("shop", &number.to_string());
-        latest.remember(&key(0), &binding, &outcome, answers(ANSWERS - 1));
-        latest.remember(&key(1), &binding, &outcome, answers(2));
+        latest.remember(&key(0), &binding, &outcome, basis(answers(ANSWERS - 1)));
+        latest.remember(&key(1), &binding, &outcome, basis(answers(2)));
         assert!(latest.of(&key(0)).unwrap().1.is_none() && latest.of(&key(1)).unwrap().1.is_some());
-        latest.remember(&key(1), &binding, &outcome, None);
+        latest.remember(&key(1), &binding, &outcome, basis(None));
         assert_eq!(latest.0.lock().answers, 0);
     }
 }

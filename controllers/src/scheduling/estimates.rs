@@ -3,20 +3,20 @@
 //! The core says which clusters to ask about, the estimators are asked all at once, and the core is called again with what they
 //! answered. Nothing is held meanwhile: clusters may change, and one that vanishes is not chosen.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use estimator::{
     client::{Estimators, Question},
     wire::estimator::AssumedWorkload,
 };
 use scheduler::{
-    Decision, Estimates, Inputs, Step, decide,
+    Decision, Estimates, Inputs, Snapshot, Step, decide,
     decision::{Shortlist, step},
     inflight::AssumedAt,
 };
 use trace::NoTrace;
 
-use super::{Shared, inflight, metrics::Stopwatch};
+use super::{Shared, account::Basis, inflight, metrics::Stopwatch};
 use crate::world::Bindings;
 
 /// The estimator's name in the account of a decision.
@@ -50,10 +50,12 @@ impl Ask {
 }
 
 impl Shared {
-    /// Decides about a binding; the estimators' answers that the decision goes by are returned with it.
-    pub(super) async fn decide<B: Bindings>(&self, binding: &B) -> (Decision, Option<Estimates>) {
+    /// Decides about a binding; what the decision goes by is returned with it.
+    pub(super) async fn decide<B: Bindings>(&self, binding: &B) -> (Decision, Basis) {
         let Some(estimators) = &self.estimators else {
-            return (self.decide_with(binding, None), None);
+            let snapshot = self.clusters();
+            let decision = self.decide_with(binding, &snapshot, None);
+            return (decision, Basis::new(snapshot, None));
         };
         self.decide_asking(binding, estimators).await
     }
@@ -62,13 +64,14 @@ impl Shared {
         &self,
         binding: &B,
         estimators: &Estimators,
-    ) -> (Decision, Option<Estimates>) {
+    ) -> (Decision, Basis) {
         let mut estimates = None;
         let terms = binding.spec().placement.as_ref();
         let terms = terms.map_or(0, |placement| placement.cluster_affinities.len());
         for _ in 0..terms + ROUNDS {
-            let ask = match self.step(binding, estimates.as_ref()) {
-                Ok(decision) => return (decision, estimates),
+            let snapshot = self.clusters();
+            let ask = match self.step(binding, &snapshot, estimates.as_ref()) {
+                Ok(decision) => return (decision, Basis::new(snapshot, estimates)),
                 Err(ask) => ask,
             };
             let about = &binding.spec().resource;
@@ -80,29 +83,45 @@ impl Shared {
                 estimates.insert(NAME, &cluster, answer);
             }
         }
-        (self.decide_with(binding, estimates.as_ref()), estimates)
+        let snapshot = self.clusters();
+        let decision = self.decide_with(binding, &snapshot, estimates.as_ref());
+        (decision, Basis::new(snapshot, estimates))
+    }
+
+    /// The clusters as they are now.
+    pub(super) fn clusters(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read())
     }
 
     fn step<B: Bindings>(
         &self,
         binding: &B,
+        snapshot: &Snapshot,
         estimates: Option<&Estimates>,
     ) -> Result<Decision, Box<Ask>> {
         let is_assumed = self.options.gates.scheduling_overcommit_protection;
-        self.with_inputs(binding, estimates, |inputs, stopwatch| {
-            match step(binding, inputs, &mut NoTrace) {
+        self.with_inputs(
+            binding,
+            snapshot,
+            estimates,
+            |inputs, stopwatch| match step(binding, inputs, &mut NoTrace) {
                 Step::Decided(decision) => Ok(decision),
                 Step::Ask(shortlist) => {
                     stopwatch.discard();
                     let assumed = inputs.assumed.filter(|_| is_assumed);
                     Err(Box::new(Ask::of(&shortlist, assumed)))
                 }
-            }
-        })
+            },
+        )
     }
 
-    fn decide_with<B: Bindings>(&self, binding: &B, estimates: Option<&Estimates>) -> Decision {
-        self.with_inputs(binding, estimates, |inputs, _| {
+    fn decide_with<B: Bindings>(
+        &self,
+        binding: &B,
+        snapshot: &Snapshot,
+        estimates: Option<&Estimates>,
+    ) -> Decision {
+        self.with_inputs(binding, snapshot, estimates, |inputs, _| {
             decide(binding, inputs, &mut NoTrace)
         })
     }
@@ -110,6 +129,7 @@ impl Shared {
     fn with_inputs<B: Bindings, T>(
         &self,
         binding: &B,
+        snapshot: &Snapshot,
         estimates: Option<&Estimates>,
         run: impl FnOnce(&Inputs<'_>, &Stopwatch<'_>) -> T,
     ) -> T {
@@ -121,14 +141,13 @@ impl Shared {
         let peers = inflight::peers(&self.world, binding, options);
         let stopwatch = Stopwatch::new(&self.metrics);
         let assumed = self.inflight.assumed.read();
-        let snapshot = self.snapshot.read();
         let now = jiff::Timestamp::now();
         let inputs = Inputs {
             peers: peers.as_ref(),
             assumed: Some(assumed.at(now)),
             estimates,
             observer: Some(&stopwatch),
-            ..Inputs::new(&snapshot, options, now)
+            ..Inputs::new(snapshot, options, now)
         };
         run(&inputs, &stopwatch)
     }

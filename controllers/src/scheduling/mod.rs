@@ -183,7 +183,7 @@ pub struct Shared {
     pub options: Options,
     /// The same with plugins that are measured.
     measured: Options,
-    snapshot: RwLock<Snapshot>,
+    snapshot: RwLock<Arc<Snapshot>>,
     /// Counts the changes of the snapshot that a binding without a place could gain by.
     changes: AtomicU64,
     started: Instant,
@@ -232,7 +232,7 @@ pub fn shared(
         inflight,
         latest: Latest::default(),
         metrics,
-        snapshot: RwLock::new(Snapshot::new(&[])),
+        snapshot: RwLock::default(),
         changes: AtomicU64::new(0),
         started: Instant::now(),
         bindings: wake::Waiting::default(),
@@ -290,9 +290,9 @@ async fn reconcile<B: Bindings>(shared: &Shared, key: &Key) -> Result<Action, Er
         }
     }
     let seen = shared.changes.load(Ordering::Acquire);
-    let (decision, estimates) = shared.decide(&*binding).await;
+    let (decision, basis) = shared.decide(&*binding).await;
     if let Decision::Scheduled(outcome) = &decision {
-        shared.latest.remember(key, &binding, outcome, estimates);
+        shared.latest.remember(key, &binding, outcome, basis);
     }
     let latest = apply::<B>(shared, key, &binding, &decision).await;
     drop(turn);

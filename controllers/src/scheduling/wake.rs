@@ -28,6 +28,8 @@ pub(super) fn keep_snapshot(world: &Arc<World>, shared: &Arc<Shared>) {
     world.clusters.subscribe(move |change| {
         let Some(shared) = weak.upgrade() else { return };
         let mut snapshot = shared.snapshot.write();
+        // Copies the list of clusters, not the clusters, if a decision is under way or remembered.
+        let snapshot = Arc::make_mut(&mut snapshot);
         if could_help(change) {
             shared.changes.fetch_add(1, Ordering::Release);
         }

@@ -24,7 +24,7 @@ use crate::{
         Malformed,
         estimator::{
             self, MaxAvailableComponentSetsRequest, MaxAvailableComponentSetsResponse,
-            MaxAvailableReplicasRequest, MaxAvailableReplicasResponse,
+            MaxAvailableReplicasRequest, MaxAvailableReplicasResponse, ObjectReference,
             UnschedulableReplicasRequest, UnschedulableReplicasResponse,
         },
         service::estimator_server::Estimator,
@@ -167,34 +167,55 @@ impl Service {
         let Some(resource) = &request.resource else {
             return Err(Status::unknown("resource is nil"));
         };
-        if resource.kind != "Deployment" {
-            return Err(Status::unknown(format!(
-                "kind({}) of workload({}/{}) is not supported",
-                resource.kind, resource.namespace, resource.name
-            )));
+        let nanos = u64::try_from(request.unschedulable_threshold).unwrap_or(0);
+        let threshold = Duration::from_nanos(nanos);
+        match resource.kind.as_str() {
+            "Deployment" => self.stuck_in_deployment(resource, threshold),
+            // These own their pods themselves.
+            "Job" | "ReplicaSet" | "StatefulSet" => {
+                let started = Instant::now();
+                let workload = format!("{}/{}", resource.kind, resource.name);
+                let pods = self.stores.waiting_pods_of(&resource.namespace, &workload);
+                let pods = pods.iter().map(|pod| &**pod);
+                let now = jiff::Timestamp::now();
+                let stuck = stuck::count_owned(&workload, pods, threshold, now);
+                self.step("GetWorkloadUnschedulablePods", true, started);
+                Ok(stuck)
+            }
+            kind => Err(Status::unknown(format!(
+                "kind({kind}) of workload({}/{}) is not supported",
+                resource.namespace, resource.name
+            ))),
         }
+    }
+
+    fn stuck_in_deployment(
+        &self,
+        resource: &ObjectReference,
+        threshold: Duration,
+    ) -> Result<i32, Status> {
         let started = Instant::now();
         let set = self
             .stores
             .newest_set(&Key::new(&resource.namespace, &resource.name));
-        let step = |step, is_success, started: Instant| {
-            self.metrics
-                .step(Type::Unschedulable, step, is_success, started.elapsed());
-        };
-        step("GetObjectFromCache", set.is_ok(), started);
+        self.step("GetObjectFromCache", set.is_ok(), started);
         let Some(set) = set.map_err(Status::unknown)? else {
             return Ok(0);
         };
         let started = Instant::now();
-        let threshold = u64::try_from(request.unschedulable_threshold).unwrap_or(0);
         let stuck = stuck::count(
             &set,
             self.stores.waiting_pods(&set).iter().map(|pod| &**pod),
-            Duration::from_nanos(threshold),
+            threshold,
             jiff::Timestamp::now(),
         );
-        step("GetWorkloadUnschedulablePods", true, started);
+        self.step("GetWorkloadUnschedulablePods", true, started);
         Ok(stuck)
+    }
+
+    fn step(&self, step: &'static str, is_success: bool, started: Instant) {
+        self.metrics
+            .step(Type::Unschedulable, step, is_success, started.elapsed());
     }
 }
 

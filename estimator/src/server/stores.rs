@@ -31,6 +31,8 @@ pub(super) struct Stores {
     pods: Arc<Store<Pod>>,
     /// Pods without a node by the uid of their owner.
     pods_by_owner: IndexId,
+    /// The same by namespace, kind and name of the owner.
+    pods_by_workload: IndexId,
     deployments: Arc<Store<Deployment>>,
     replica_sets: Arc<Store<ReplicaSet>>,
     /// `ReplicaSet` objects by the uid of their owner.
@@ -57,6 +59,14 @@ impl Stores {
             let owner = pod.stuck.as_ref().map(|stuck| stuck.owner.clone());
             owner.into_iter().collect()
         });
+        let pods_by_workload = pods.index(|pod| {
+            let namespace = pod.meta().namespace.as_deref().unwrap_or_default();
+            let stuck = pod.stuck.as_ref();
+            stuck
+                .map(|stuck| format!("{namespace}/{}", stuck.workload))
+                .into_iter()
+                .collect()
+        });
         let pods = pods.build();
         let to = Arc::clone(&fleet);
         pods.subscribe(move |change| {
@@ -78,6 +88,7 @@ impl Stores {
             nodes,
             pods,
             pods_by_owner,
+            pods_by_workload,
             deployments: Store::builder().build(),
             replica_sets: replica_sets.build(),
             sets_by_owner,
@@ -123,6 +134,12 @@ impl Stores {
         let owner = deployment.meta().uid.as_deref().unwrap_or_default();
         let sets = self.replica_sets.by_index(self.sets_by_owner, owner);
         Ok(stuck::newest(&deployment, sets))
+    }
+
+    /// The pods without a node that a workload such as `StatefulSet/db` owns itself.
+    pub(super) fn waiting_pods_of(&self, namespace: &str, workload: &str) -> Vec<Arc<Pod>> {
+        let name = format!("{namespace}/{workload}");
+        self.pods.by_index(self.pods_by_workload, &name)
     }
 
     /// The pods of a `ReplicaSet` that have no node.
