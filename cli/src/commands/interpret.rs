@@ -90,7 +90,7 @@ pub(crate) struct InterpretArgs {
     #[arg(long, conflicts_with = "edit")]
     cases: bool,
 
-    /// Edit the scripts of a customization as one Lua file: of the one in a file (-f), or of the one NAMEd on the server
+    /// Edit the scripts of a customization as one Lua file: of the one in a file (-f), or of the one called NAME on the server
     #[arg(long)]
     edit: bool,
 

@@ -49,33 +49,7 @@ pub(super) fn subscribe<B: Bindings>(
         _ => {}
     });
 
-    // A Work that goes, by hand or because an execution space went, is made again if the binding still wants it.
-    // One that somebody edits is put right.
-    // Its name is free then for a binding that was refused it.
-    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
-    let refused = Arc::clone(refused);
-    world.works.subscribe(move |change| {
-        if let Change::Deleted { old } = change {
-            for key in refused.freed(&Key::of_meta(&old.metadata)) {
-                to.add(key);
-            }
-        }
-        let concerned = match change {
-            Change::Deleted { old } => binding_of::<B>(old),
-            Change::Updated { old, new }
-                if weak
-                    .upgrade()
-                    .is_some_and(|world| world.work_writes.is_foreign(old, new)) =>
-            {
-                binding_of::<B>(old).or_else(|| binding_of::<B>(new))
-            }
-            _ => None,
-        };
-        if let Some(key) = concerned {
-            to.add(key);
-        }
-    });
-
+    of_works::<B>(world, queue, refused);
     let to = Arc::clone(queue);
     world.brake.on_release(move |holder| {
         if let Some(key) = holder.binding::<B>() {
@@ -146,6 +120,35 @@ pub(super) fn subscribe<B: Bindings>(
                 to.add_with(Binding::key(&**binding), Priority::Low);
             }
         });
+    });
+}
+
+fn of_works<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>, refused: &Arc<Refused>) {
+    // A Work that goes, by hand or because an execution space went, is made again if the binding still wants it.
+    // One that somebody edits is put right.
+    // Its name is free then for a binding that was refused it.
+    let (to, weak) = (Arc::clone(queue), Arc::downgrade(world));
+    let refused = Arc::clone(refused);
+    world.works.subscribe(move |change| {
+        if let Change::Deleted { old } = change {
+            for key in refused.freed(&Key::of_meta(&old.metadata)) {
+                to.add(key);
+            }
+        }
+        let concerned = match change {
+            Change::Deleted { old } => binding_of::<B>(old),
+            Change::Updated { old, new }
+                if weak
+                    .upgrade()
+                    .is_some_and(|world| world.work_writes.is_foreign(old, new)) =>
+            {
+                binding_of::<B>(old).or_else(|| binding_of::<B>(new))
+            }
+            _ => None,
+        };
+        if let Some(key) = concerned {
+            to.add(key);
+        }
     });
 }
 

@@ -360,7 +360,7 @@ pub(crate) async fn terminating<B: Bindings>(
         is_alive: template.metadata.deletion_timestamp.is_none(),
         is_claimed: matches!(read_claim(&metadata), ClaimState::Claimed(_)),
         // The next binding finds Works by their names; one that an override renamed would be forgotten in its member.
-        are_works_found: works.iter().all(|work| {
+        has_works: works.iter().all(|work| {
             let namespace = work.metadata.namespace.as_deref().unwrap_or_default();
             work.name_any() == work_name(&gvk.kind, &key)
                 && names::cluster_of_execution_namespace(namespace).is_ok()
@@ -394,7 +394,7 @@ struct Found {
     is_same: bool,
     is_alive: bool,
     is_claimed: bool,
-    are_works_found: bool,
+    has_works: bool,
 }
 
 impl Found {
@@ -404,7 +404,7 @@ impl Found {
         let is_wanted = self.is_alive && (self.is_same || is_doubtful);
         // A later one is claimed only when this binding has made way for its own.
         let has_policy = self.is_claimed || !self.is_same;
-        if is_wanted && has_policy && self.are_works_found {
+        if is_wanted && has_policy && self.has_works {
             Terminating::ByHand
         } else if is_doubtful && !self.is_same {
             // Only somebody who lets the objects go can tell.
@@ -519,7 +519,7 @@ mod tests {
             is_same: true,
             is_alive: true,
             is_claimed: true,
-            are_works_found: true,
+            has_works: true,
         };
         let another = Found {
             is_same: false,
@@ -560,7 +560,7 @@ mod tests {
             (
                 "renamed by an override",
                 Found {
-                    are_works_found: false,
+                    has_works: false,
                     ..later
                 },
                 Terminating::KindGone,

@@ -54,11 +54,11 @@ fn decide(world: &World, cluster: &Cluster, name: &str) -> (Leaving, Option<Held
         threshold: None,
         message: message.clone(),
     };
-    let held = HeldBack {
+    let kept = HeldBack {
         objects: count,
         ..HeldBack::new(name, hold)
     };
-    (Leaving::Held(message), Some(held))
+    (Leaving::Held(message), Some(kept))
 }
 
 fn too_many(world: &World, name: &str) -> Option<(usize, usize)> {

@@ -43,11 +43,11 @@ fn furnish(world: &World, threshold: &str) {
     policy(
         world,
         4,
-        json!({"navarch.dev/removal-threshold": threshold}),
+        &json!({"navarch.dev/removal-threshold": threshold}),
     );
 }
 
-fn policy(world: &World, version: u32, annotations: Value) {
+fn policy(world: &World, version: u32, annotations: &Value) {
     let policy: PropagationPolicy = typed(json!({
         "apiVersion": "policy.karmada.io/v1alpha1", "kind": "PropagationPolicy",
         "metadata": {
@@ -198,13 +198,13 @@ async fn a_changed_threshold_is_judged_anew_when_it_is_laxer() {
         panic!("the second one goes")
     };
     let holder = Holder::ResourceBinding(Key::new("shop", "b-configmap"));
-    let held = vec![HeldBack::new("m1", hold)];
-    assert_eq!(world.brake.settle(&world, &holder, held).len(), 1);
+    let kept = vec![HeldBack::new("m1", hold)];
+    assert_eq!(world.brake.settle(&world, &holder, kept).len(), 1);
     // A narrower one lets nothing go.
     policy(
         &world,
         10,
-        json!({"navarch.dev/removal-threshold": "0%/0/600s"}),
+        &json!({"navarch.dev/removal-threshold": "0%/0/600s"}),
     );
     assert!(matches!(
         ask(&world, "karmada-es-m1/b", &scopes),
@@ -213,14 +213,14 @@ async fn a_changed_threshold_is_judged_anew_when_it_is_laxer() {
     policy(
         &world,
         11,
-        json!({"navarch.dev/removal-threshold": "0%/2/600s"}),
+        &json!({"navarch.dev/removal-threshold": "0%/2/600s"}),
     );
     assert_eq!(ask(&world, "karmada-es-m1/b", &scopes), Verdict::Proceed);
     assert!(matches!(
         ask(&world, "karmada-es-m1/c", &scopes),
         Verdict::Hold(_)
     ));
-    policy(&world, 12, json!({"navarch.dev/removal-threshold": "off"}));
+    policy(&world, 12, &json!({"navarch.dev/removal-threshold": "off"}));
     assert_eq!(ask(&world, "karmada-es-m1/c", &scopes), Verdict::Proceed);
 }
 
@@ -253,7 +253,7 @@ async fn a_release_of_the_cluster_lets_go_what_a_policy_holds_unless_it_is_from_
     policy(
         &world,
         13,
-        json!({"navarch.dev/removal-threshold": "0%/1/600s"}),
+        &json!({"navarch.dev/removal-threshold": "0%/1/600s"}),
     );
     assert_eq!(ask(&world, "karmada-es-m1/b", &scopes), Verdict::Proceed);
 }

@@ -23,7 +23,7 @@ pub(super) fn subscribe(world: &Arc<World>) {
     on_scope_change(world, &world.cluster_policies, |policy| {
         Scope::Policy(PolicyRef::cluster(policy.name_any()))
     });
-    on_holder_change(world, &world.bindings, |binding| Holder::of(binding));
+    on_holder_change(world, &world.bindings, Holder::of);
     on_holder_change(world, &world.cluster_bindings, |binding| {
         Holder::of(binding)
     });

@@ -46,13 +46,12 @@ pub(crate) fn explain<B: Bindings>(
         key: key.clone(),
     };
     let defaults;
-    let (options, woken_lazily) = match world.detector.get() {
-        Some(Insight { options, handle }) => (options, handle.is_woken_lazily(&key)),
+    let (options, woken_lazily) = if let Some(Insight { options, handle }) = world.detector.get() {
+        (options, handle.is_woken_lazily(&key))
+    } else {
         // Another process runs the detector.
-        None => {
-            defaults = Options::default();
-            (&defaults, false)
-        }
+        defaults = Options::default();
+        (&defaults, false)
     };
     let subject = super::pass::subject(&key, template);
     let metadata = metadata_value(template);

@@ -145,6 +145,10 @@ async fn reconcile(context: &Context, name: &str) -> Result<Action, Error> {
     let policies = overrides.cluster_policies();
     let mut clusters = world.clusters.list();
     clusters.retain(|cluster| has_execution_space(cluster));
+    #[expect(
+        clippy::result_large_err,
+        reason = "a handful of them lives for a moment, and the error is the smaller half of the pair"
+    )]
     let drafts: Vec<Result<Draft, Failure>> = clusters
         .iter()
         .map(|cluster| {

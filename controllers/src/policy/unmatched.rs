@@ -58,12 +58,11 @@ impl Seen {
         let waited = self
             .age
             .saturating_add(now.saturating_duration_since(self.since));
-        match PATIENCE.checked_sub(waited).filter(|rest| !rest.is_zero()) {
-            Some(rest) => When::After(rest),
-            None => {
-                self.told_of_absence = true;
-                When::Now
-            }
+        if let Some(rest) = PATIENCE.checked_sub(waited).filter(|rest| !rest.is_zero()) {
+            When::After(rest)
+        } else {
+            self.told_of_absence = true;
+            When::Now
         }
     }
 }

@@ -5,15 +5,20 @@ use std::collections::HashMap;
 use crds::{object::Key, work::Binding};
 use parking_lot::Mutex;
 
-/// The bindings that are being written, each with the uid and the generation that the write leads to.
+/// Kind and key of a binding.
+type Of = (&'static str, Key);
+/// The uid of a binding, and the generation that a write leads to.
+type Next = (Option<String>, i64);
+
+/// The bindings that are being written.
 #[derive(Debug, Default)]
-pub(super) struct Writes(Mutex<HashMap<(&'static str, Key), (Option<String>, i64)>>);
+pub(super) struct Writes(Mutex<HashMap<Of, Next>>);
 
 /// Ends a write when it goes out of scope.
 #[derive(Debug)]
 pub(super) struct Writing<'a> {
     writes: &'a Writes,
-    of: (&'static str, Key),
+    of: Of,
 }
 
 impl Drop for Writing<'_> {

@@ -13,7 +13,7 @@ use crate::{
 const CLUSTERS: &str = "clusters.cluster.karmada.io";
 
 /// Has the servers talk to member3 at this address.
-async fn redirect(scene: &Scene, endpoint: &str) {
+fn redirect(scene: &Scene, endpoint: &str) {
     let patch = json!({"spec": {"apiEndpoint": endpoint}}).to_string();
     scene.kubectl(
         "control",
@@ -42,7 +42,7 @@ async fn a_member_that_misbehaves_is_late_and_nobody_else_is() {
     let before = scene.object("control", CLUSTERS, "member3").await.unwrap();
     let endpoint = before["spec"]["apiEndpoint"].as_str().unwrap().to_owned();
     let (proxy, address) = Proxy::start(scene.client("member3").await).await;
-    redirect(&scene, &format!("http://{address}")).await;
+    redirect(&scene, &format!("http://{address}"));
     scene.apply(&policy(
         "everything",
         "v1",
@@ -65,8 +65,8 @@ async fn a_member_that_misbehaves_is_late_and_nobody_else_is() {
         proxy.set(fault);
         if is_reached {
             // Watches that run already do not meet the fault: another connection does.
-            redirect(&scene, &endpoint).await;
-            redirect(&scene, &format!("http://{address}")).await;
+            redirect(&scene, &endpoint);
+            redirect(&scene, &format!("http://{address}"));
         }
         scene.apply(&config_map(name, "green"));
         has(&scene, "member1", name, "green").await;
@@ -123,7 +123,7 @@ async fn a_member_that_misbehaves_is_late_and_nobody_else_is() {
         let found = scene.object("member3", "configmaps", name).await;
         assert!(found.is_some(), "{name} is in member3");
     }
-    redirect(&scene, &endpoint).await;
+    redirect(&scene, &endpoint);
     scene
         .until(
             "control",

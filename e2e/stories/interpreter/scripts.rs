@@ -236,6 +236,7 @@ async fn a_failing_script_is_reported_and_recovers() {
     scene.kubectl("control", &["delete", "ric", "gizmos"]);
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 #[tokio::test]
 async fn failing_scripts_that_change_objects_are_reported_and_recover() {
     const KIND: &str = "grommets.e2e.example.com";

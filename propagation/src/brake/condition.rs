@@ -15,12 +15,15 @@ const KEPT_IN: &str = "kept in ";
 /// Clusters that a message lists for one reason, so that it never outgrows a condition.
 const LISTED: usize = 300;
 
+/// What is held for one reason, and in which clusters.
+type Part<'a> = (&'a Hold, BTreeSet<&'a str>);
+
 /// The condition of an object whose removals are held back, `argument` being that of `navarch release-hold` which names the object;
 /// `None` when nothing is held.
 ///
 /// The message has a part for each reason: `kept in member1, member2 (LastCopy): …`. [`read_held`] reads it.
 pub fn held(items: &[HeldBack], argument: &str) -> Option<Condition> {
-    let mut parts: BTreeMap<(Reason, Option<&Scope>), (&Hold, BTreeSet<&str>)> = BTreeMap::new();
+    let mut parts: BTreeMap<(Reason, Option<&Scope>), Part<'_>> = BTreeMap::new();
     for item in items {
         parts
             .entry((item.hold.reason, item.hold.scope.as_ref()))
@@ -128,7 +131,7 @@ mod tests {
         let narrow = Threshold {
             percent: 0,
             at_least: 2,
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
         };
         let items = [
             HeldBack::new("m2", too_many(&policy, narrow)),

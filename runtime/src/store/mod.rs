@@ -369,7 +369,7 @@ impl<K: ResourceExt + 'static> Store<K> {
     pub(crate) fn awaits(&self, key: &Key, version: u64, listed: bool) -> bool {
         let mut inner = self.inner.write();
         let is_late = !listed && version <= inner.watched_version;
-        if inner.is_news(key, version) && !(is_late && !inner.objects.contains_key(key)) {
+        if inner.is_news(key, version) && (!is_late || inner.objects.contains_key(key)) {
             return true;
         }
         inner.confirm(key, version);
@@ -503,18 +503,18 @@ impl<K: ResourceExt + 'static> Store<K> {
             _ => return,
         };
         // Outside of the lock: this takes longer than everything else here.
-        let packed = packer.pack(&object);
+        let bytes = packer.pack(&object);
         let mut inner = self.inner.write();
         let inner = &mut *inner;
-        let Some(packed) = packed else {
+        let Some(bytes) = bytes else {
             inner.sampled.insert(Arc::clone(key), change);
             return;
         };
         if let Some(entry) = inner.objects.get_mut(key)
             && entry.change == change
         {
-            inner.packed_bytes += packed.len();
-            entry.held = Held::Packed(packed);
+            inner.packed_bytes += bytes.len();
+            entry.held = Held::Packed(bytes);
         }
     }
 
