@@ -166,7 +166,12 @@ async fn replicas_go_where_nodes_have_room_and_not_where_sums_do() {
             |it| condition(it, "Scheduled") == "True/Success",
         )
         .await;
-    assert_eq!(clusters(&binding), "member1:2 member2:1");
+    // Both have room for two; which of them gets the second one is a draw.
+    let placed = clusters(&binding);
+    assert!(
+        ["member1:2 member2:1", "member1:1 member2:2"].contains(&placed.as_str()),
+        "{placed}"
+    );
     // All of them find a node.
     scene
         .until("control", "deployments.apps", "web", "ready", |it| {

@@ -39,7 +39,6 @@ mod overriders;
 mod overrides;
 mod placement;
 mod policy_life;
-mod priority;
 mod propagate;
 mod rebalancer;
 mod records;
