@@ -13,11 +13,16 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use crds::config::{CustomizationTarget, InterpreterOperation, ResourceInterpreterCustomization};
+use interpreter::{
+    Limits, Runtime,
+    check::{self, Severity},
+};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -135,11 +140,20 @@ fn edited(
     global: &Global,
 ) -> Result<Option<(PathBuf, ResourceInterpreterCustomization)>, Failure> {
     let before = to_lua(&object, show_doc);
-    let scratch = std::env::temp_dir().join(format!("navarch-edit-{}.lua", std::process::id()));
-    fs::write(&scratch, &before)?;
-    let editor = std::env::var("KUBE_EDITOR")
-        .or_else(|_| std::env::var("EDITOR"))
-        .unwrap_or_else(|_| "vi".to_owned());
+    let (mut file, scratch) = tempfile::Builder::new()
+        .prefix("navarch-edit-")
+        .suffix(".lua")
+        .tempfile()?
+        .keep()
+        .map_err(|error| error.error)?;
+    file.write_all(before.as_bytes())?;
+    drop(file);
+    let editor = ["KUBE_EDITOR", "EDITOR"]
+        .iter()
+        .filter_map(|variable| std::env::var(variable).ok())
+        .find(|editor| !editor.trim().is_empty())
+        .unwrap_or_else(|| "vi".to_owned());
+    let kept = || format!("your text is still in {}", scratch.display());
     // The variable may hold arguments, so a shell takes it apart, as kubectl has it.
     let status = Command::new("sh")
         .arg("-c")
@@ -147,19 +161,49 @@ fn edited(
         .arg("sh")
         .arg(&scratch)
         .status()?;
-    let after = fs::read_to_string(&scratch)?;
-    if !status.success() || after == before {
+    if !status.success() {
+        return Err(Failure::new(format!("editor {editor:?} failed: {status}")).with_hint(kept()));
+    }
+    let after = fs::read_to_string(&scratch).map_err(|error| {
+        Failure::new(format!("read {}: {error}", scratch.display())).with_hint(kept())
+    })?;
+    let is_empty = after.trim().is_empty();
+    if is_empty || after == before {
         fs::remove_file(&scratch)?;
         if !global.quiet {
-            eprintln!("Edit cancelled, no changes made.");
+            let why = if is_empty {
+                "saved file was empty"
+            } else {
+                "no changes made"
+            };
+            eprintln!("Edit cancelled, {why}.");
         }
         return Ok(None);
     }
-    let edited = from_lua(&after, object).map_err(|problem| {
-        Failure::new(format!("{}: {problem}", scratch.display()))
-            .with_hint("your text is still in that file")
-    })?;
+    let edited = from_lua(&after, object)
+        .and_then(|edited| match first_error(&edited) {
+            Some(problem) => Err(problem),
+            None => Ok(edited),
+        })
+        .map_err(|problem| {
+            Failure::new(format!("{}: {problem}", scratch.display())).with_hint(kept())
+        })?;
     Ok(Some((scratch, edited)))
+}
+
+/// What keeps the customization from working; nothing of it is written then.
+fn first_error(object: &ResourceInterpreterCustomization) -> Option<String> {
+    let findings = check::customization(object, &Runtime::new(Limits::default()));
+    let error = findings
+        .iter()
+        .find(|finding| finding.severity == Severity::Error)?;
+    let rule = error.operation.map_or_else(String::new, |operation| {
+        let line = error
+            .line
+            .map_or_else(String::new, |line| format!(" line {line}:"));
+        format!("rule {operation}:{line} ")
+    });
+    Some(format!("{rule}{}", error.message))
 }
 
 /// The file to edit.
@@ -233,6 +277,13 @@ fn from_lua(
             (field(operation).to_owned(), json!({ "luaScript": script }))
         })
         .collect();
+    for (field, value) in [("apiVersion", &target.api_version), ("kind", &target.kind)] {
+        if value.is_empty() {
+            return Err(format!(
+                "the line `---@{field}: …` is missing; it names what the customization is for"
+            ));
+        }
+    }
     let mut edited = object;
     edited.metadata.name = name.or(edited.metadata.name);
     edited.spec.target = target;
@@ -354,6 +405,18 @@ mod tests {
     }
 
     #[test]
+    fn scripts_that_cannot_work_are_not_written() {
+        let broken = to_lua(&things(), false).replace("return true", "retrun true x");
+        let edited = from_lua(&broken, things()).unwrap();
+        let problem = first_error(&edited).unwrap();
+        assert!(
+            problem.starts_with("rule InterpretHealth: line 2:"),
+            "{problem}"
+        );
+        assert_eq!(first_error(&things()), None);
+    }
+
+    #[test]
     fn what_was_json_stays_json() {
         assert!(is_json(" \n{\"kind\": \"Thing\"}"));
         assert!(!is_json("kind: Thing\n"));
@@ -363,6 +426,14 @@ mod tests {
     fn mistakes_have_a_line() {
         for (text, problem) in [
             ("---@kind: A\nx = 1\n", "line 2: text before the first rule"),
+            (
+                "---@apiVersion: v1\n",
+                "the line `---@kind: …` is missing; it names what the customization is for",
+            ),
+            (
+                "",
+                "the line `---@apiVersion: …` is missing; it names what the customization is for",
+            ),
             ("---@rule: Fly\n", "line 1: unknown rule \"Fly\""),
             (
                 "---@rule: Retain\n---@rule: Retain\n",

@@ -293,9 +293,19 @@ async fn report_to_template<B: Bindings>(context: &Context, binding: &B) -> Resu
         &Patch::Merge(&patch),
     ))
     .await
-    .map_err(|source| Error::PatchTemplate {
-        binding: key,
-        source,
+    .map_err(|source| {
+        // A lost race is tried again and worth no word; a status that the API server will not have stays refused.
+        if !source.is_conflict() && !source.is_not_found() {
+            context.events.warning(
+                write::template_reference(resource),
+                reasons::AGGREGATE_STATUS_FAILED,
+                format!("the status that the members' were summed up to is refused: {source}"),
+            );
+        }
+        Error::PatchTemplate {
+            binding: key,
+            source,
+        }
     })?;
     if let Some(store) = world.templates.store(&gvk) {
         store.observe_reply(reply);
