@@ -268,46 +268,6 @@ async fn a_workload_with_nowhere_to_go_stays() {
 }
 
 #[tokio::test]
-async fn a_workload_with_nowhere_to_go_leaves_when_it_is_released() {
-    let scene = Scene::open("failover-released").await;
-    scene.apply(
-        &(web()
-            + &moving(
-                "member3",
-                "{decisionConditions: {tolerationSeconds: 0}, purgeMode: Gracefully}",
-            )),
-    );
-    settled(&scene).await;
-    scene.apply(&sick_in("member3"));
-    let held = scene
-        .until("control", BINDING, "web-deployment", "held", |it| {
-            condition(it, "FailoverHeld") == "True/NoOtherCluster"
-        })
-        .await;
-    let remedy = "navarch release-hold resourcebinding/web-deployment -n failover-released";
-    let conditions = held["status"]["conditions"].to_string();
-    assert!(conditions.contains(remedy), "{conditions}");
-    let (_, metrics) = scene.stage.page("/metrics");
-    assert!(metrics.contains("navarch_failovers_held{reason=\"NoOtherCluster\"}"));
-
-    let output = scene.stage.navarch(&[
-        "release-hold",
-        "rb/web-deployment",
-        "-n",
-        "failover-released",
-    ]);
-    assert!(output.status.success(), "{}", text(&output));
-    scene.until_gone("member3", "deployments.apps", "web").await;
-    // The scheduler places it there again, for want of another place; a release is good for one move and not for a loop.
-    scene
-        .until("control", BINDING, "web-deployment", "held again", |it| {
-            condition(it, "FailoverHeld") == "True/NoOtherCluster"
-                && clusters(it).starts_with("member3")
-        })
-        .await;
-}
-
-#[tokio::test]
 async fn state_that_cannot_be_read_holds_the_move() {
     let scene = Scene::open("failover-state").await;
     scene.apply(

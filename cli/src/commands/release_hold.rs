@@ -5,10 +5,7 @@ use kube::{
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::GroupVersionKind,
 };
-use propagation::{
-    brake::{RELEASE_HOLD, RELEASE_LASTS, REMOVAL_HELD},
-    failover::FAILOVER_HELD,
-};
+use propagation::brake::{RELEASE_HOLD, RELEASE_LASTS, REMOVAL_HELD};
 use serde_json::json;
 
 use super::print;
@@ -29,8 +26,7 @@ use crate::{
 The release is the annotation navarch.dev/release-hold with the present time, and is in force for five minutes. What is held, and
 why, says the condition RemovalHeld of bindings, Works and clusters.
 
-A release of a binding, policy or cluster also lets an unhealthy workload leave its last cluster (condition FailoverHeld), and ends
-evictions that no other cluster takes up: the workload is on no cluster then.
+A release of a binding, policy or cluster also ends evictions that no other cluster takes up: the workload is on no cluster then.
 
 Examples:
   navarch release-hold cluster/member1
@@ -163,10 +159,7 @@ fn has_status(object: &DynamicObject) -> bool {
 fn is_held(object: &DynamicObject) -> bool {
     object.data["status"]["conditions"]
         .as_array()
-        .is_some_and(|list| {
-            list.iter()
-                .any(|it| it["type"] == REMOVAL_HELD || it["type"] == FAILOVER_HELD)
-        })
+        .is_some_and(|list| list.iter().any(|it| it["type"] == REMOVAL_HELD))
 }
 
 /// Sets the annotation; `None` when there is no such object.

@@ -8,9 +8,8 @@
 //! is left only when the scheduler would find another.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, atomic::AtomicI64},
-    time::Instant,
 };
 
 use crds::{
@@ -29,7 +28,6 @@ use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
 };
 use propagation::{
-    brake::{RELEASE_HOLD, RELEASE_LASTS},
     events,
     failover::{self, Decision, FAILOVER_HELD, FailoverError, UNHEALTHY_SINCE, UnhealthySince},
 };
@@ -43,7 +41,6 @@ use scheduler::{
 use trace::NoTrace;
 
 use crate::{
-    brake,
     world::{Bindings, World},
     write,
 };
@@ -88,7 +85,6 @@ struct Context {
     events: Arc<Source>,
     options: Options,
     held: Arc<Held>,
-    released: Released,
 }
 
 /// Subscribes to the stores, for both kinds of binding; the futures run the workers.
@@ -125,7 +121,6 @@ fn prepare_kind<B: Bindings>(
         events: Source::new(&world.recorder, name),
         options,
         held,
-        released: Released::default(),
     });
     let stop = world.stop.clone();
     Box::pin(controller.run(
@@ -165,8 +160,6 @@ fn subscribe<B: Bindings>(world: &Arc<World>, queue: &Arc<Queue<Key>>, held: &Ar
             of.wake(&to);
         }
     });
-    let (to, of) = (Arc::clone(queue), Arc::clone(held));
-    world.brake.on_scope_release(move |_| of.wake(&to));
 }
 
 /// What stays where it is unhealthy, and why.
@@ -212,25 +205,6 @@ impl Held {
     }
 }
 
-/// Who has left which cluster because somebody let it go. The scheduler may place it there again, for want of another place; without
-/// this it would leave and come back for as long as the release lasts.
-#[derive(Debug, Default)]
-struct Released(Mutex<HashMap<(Key, String), Instant>>);
-
-impl Released {
-    fn used(&self, binding: Key, cluster: String) {
-        let mut used = self.0.lock();
-        used.retain(|_, at| at.elapsed() < RELEASE_LASTS);
-        used.insert((binding, cluster), Instant::now());
-    }
-
-    fn was_used(&self, binding: &Key, cluster: &str) -> bool {
-        let used = self.0.lock();
-        used.get(&(binding.clone(), cluster.to_owned()))
-            .is_some_and(|at| at.elapsed() < RELEASE_LASTS)
-    }
-}
-
 fn has_behavior<B: Binding>(binding: &B) -> bool {
     binding
         .spec()
@@ -239,21 +213,15 @@ fn has_behavior<B: Binding>(binding: &B) -> bool {
         .is_some_and(|failover| failover.application.is_some())
 }
 
-/// Whether the change says anything about health, tasks, the policy or a release.
+/// Whether the change says anything about health, tasks or the policy.
 fn is_relevant<B: Binding>(old: &B, new: &B) -> bool {
     let aggregated = |binding: &B| {
         binding
             .status()
             .map(|status| status.aggregated_status.clone())
     };
-    let released = |binding: &B| {
-        let annotations = binding.meta().annotations.as_ref();
-        annotations.and_then(|it| it.get(RELEASE_HOLD)).cloned()
-    };
     (has_behavior(old) || has_behavior(new))
-        && (old.meta().generation != new.meta().generation
-            || aggregated(old) != aggregated(new)
-            || released(old) != released(new))
+        && (old.meta().generation != new.meta().generation || aggregated(old) != aggregated(new))
 }
 
 async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, Error> {
@@ -290,7 +258,7 @@ async fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
         binding,
         &remembered(binding),
         context.options.failover,
-        |spec| elsewhere(context, binding, spec, &now),
+        |spec| elsewhere(context, binding, spec),
         &now,
         &mut NoTrace,
     )
@@ -304,26 +272,14 @@ fn remembered<B: Binding>(binding: &B) -> UnhealthySince {
         .unwrap_or_default()
 }
 
-/// Whether the scheduler finds a place for the binding with this spec, or somebody agreed that there is none; else why not.
+/// Whether the scheduler finds a place for the binding with this spec; else why not.
 ///
 /// Another scheduler than ours cannot be asked, and is trusted: what is left gracefully stays until it has answered.
 fn elsewhere<B: Bindings>(
     context: &Context,
     binding: &B,
     spec: &ResourceBindingSpec,
-    now: &Time,
 ) -> Result<(), String> {
-    let mut left = binding.spec().clusters.iter();
-    if left.all(|target| {
-        let stays = spec.target(&target.name).is_some();
-        stays
-            || brake::is_let_go(&context.world, binding, &target.name, now)
-                && !context
-                    .released
-                    .was_used(&Binding::key(binding), &target.name)
-    }) {
-        return Ok(());
-    }
     let options = &context.options.scheduler;
     if spec.is_scheduling_suspended() {
         return Err("scheduling is suspended".into());
@@ -379,12 +335,8 @@ async fn apply<B: Bindings>(
     match write::update(&api, store, &**binding, &updated).await {
         Ok(false) => Ok(Arc::clone(binding)),
         Ok(true) => {
-            let now = Time(jiff::Timestamp::now());
             for cluster in &decision.evicted {
                 tracing::info!(binding = %key, cluster, "Workload leaves a cluster in which it is unhealthy");
-                if brake::is_let_go(&context.world, &**binding, cluster, &now) {
-                    context.released.used(key.clone(), cluster.clone());
-                }
             }
             Ok(store.get(&key).unwrap_or_else(|| Arc::clone(binding)))
         }
@@ -408,8 +360,7 @@ async fn show<B: Bindings>(
     binding: &B,
     decision: &Decision,
 ) -> Result<(), Error> {
-    let argument = brake::Holder::of(binding).release_argument();
-    let condition = failover::held(&decision.failures, &argument);
+    let condition = failover::held(&decision.failures);
     write::show_condition(&context.world, binding, FAILOVER_HELD, condition)
         .await
         .map_err(|source| Error::PatchStatus {
@@ -442,15 +393,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_release_lets_a_workload_leave_once() {
-        let released = Released::default();
-        let (a, b) = (Key::new("shop", "a"), Key::new("shop", "b"));
-        released.used(a.clone(), "m1".into());
-        assert!(released.was_used(&a, "m1"));
-        assert!(!released.was_used(&a, "m2") && !released.was_used(&b, "m1"));
-    }
 
     #[test]
     fn what_is_held_is_counted_and_woken() {
@@ -491,16 +433,11 @@ mod tests {
             .unwrap()
         };
         let before = binding(1, "Healthy", true);
-        let mut released = before.clone();
-        released
-            .annotations_mut()
-            .insert(RELEASE_HOLD.into(), "2026-01-01T00:00:00Z".into());
         for (after, expected) in [
             (binding(1, "Healthy", true), false),
             (binding(1, "Unhealthy", true), true),
             (binding(2, "Healthy", true), true),
             (binding(2, "Healthy", false), true),
-            (released, true),
         ] {
             assert_eq!(is_relevant(&before, &after), expected);
         }

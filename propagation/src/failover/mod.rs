@@ -116,7 +116,7 @@ impl FailoverError {
         }
     }
 
-    /// What somebody can do about it. `{}` stands for the argument of `navarch release-hold` that names the binding.
+    /// What somebody can do about it.
     const fn remedy(&self) -> &'static str {
         match self {
             Self::NoStatus { .. } | Self::State { .. } => {
@@ -124,7 +124,7 @@ impl FailoverError {
             }
             Self::GracefulEvictionOff { .. } => "turn the gate on, or choose another purge mode",
             Self::Nowhere { .. } => {
-                "mend the workload, add clusters or room, widen the placement, or let it go with `navarch release-hold {}`"
+                "mend the workload, add clusters or room, or widen the placement"
             }
         }
     }
@@ -139,9 +139,10 @@ pub fn held_reason(failures: &[FailoverError]) -> Option<&'static str> {
         .or_else(|| reasons.next())
 }
 
-/// Condition [`FAILOVER_HELD`] for clusters that cannot be left, `argument` being that of `navarch release-hold` which names the
-/// binding; `None` when none is held.
-pub fn held(failures: &[FailoverError], argument: &str) -> Option<Condition> {
+/// Condition [`FAILOVER_HELD`] for clusters that cannot be left; `None` when none is held.
+///
+/// No release lets such a workload go: the scheduler would place it in the same cluster again, for want of another.
+pub fn held(failures: &[FailoverError]) -> Option<Condition> {
     let first = failures.first()?;
     let texts: Vec<String> = failures
         .iter()
@@ -149,7 +150,7 @@ pub fn held(failures: &[FailoverError], argument: &str) -> Option<Condition> {
             format!(
                 "unhealthy in cluster {}: {failure}; {}",
                 failure.cluster(),
-                failure.remedy().replace("{}", argument)
+                failure.remedy()
             )
         })
         .collect();
