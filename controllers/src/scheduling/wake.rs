@@ -135,7 +135,9 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         let after = (!change.is_deletion()).then(|| &**change.object());
         let key = Binding::key(&**change.object());
         let waiting = shared.waiting::<B>();
-        waiting.update(&key, after, &shared.options);
+        // News of one binding may come in another order than it changed; the store has the last of it.
+        let latest = B::store(&shared.world).get(&key);
+        waiting.update(&key, latest.as_deref(), &shared.options);
         if after.is_none() {
             shared.latest.forget(&key);
             shared.second_looks.lock().remove(&second_look::<B>(&key));
@@ -219,9 +221,13 @@ fn wake_concerned<B: Bindings>(
     before: Option<&Cluster>,
     after: &Cluster,
 ) {
-    let waiting = shared.waiting::<B>();
-    let concerned = waiting.clusters.lock().concerned(what, before, after);
-    shared.wake::<B>(queue, concerned, Cause::ClusterChanged);
+    let mut keys = Vec::new();
+    B::store(&shared.world).each(|binding| {
+        if relevance::concerns(&**binding, what, before, after, &shared.options) {
+            keys.push(Binding::key(&**binding));
+        }
+    });
+    shared.wake::<B>(queue, keys, Cause::ClusterChanged);
 }
 
 #[cfg(test)]
