@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod handle;
 mod key;
+mod leftover;
 mod metrics;
 mod pass;
 mod upsert;

@@ -27,6 +27,7 @@ use super::{
     claims::{self, binding_key, metadata_value, patch_template},
     course::{self, Ready},
     deferral::merged,
+    leftover,
     upsert::{self, Written},
     wake::TERMINATING_BINDING,
 };
@@ -59,6 +60,11 @@ async fn look(key: &TemplateKey, context: &Context, woken_lazily: bool) -> Resul
         })?;
     let Some(template) = template else {
         context.handle.settle(key);
+        if key.namespace().is_some() {
+            leftover::remove::<ResourceBinding>(&context.world, key).await?;
+        } else {
+            leftover::remove::<ClusterResourceBinding>(&context.world, key).await?;
+        }
         return Ok(Action::AwaitChange);
     };
     let (subject, metadata) = (subject(key, &template), metadata_value(template.as_ref()));
@@ -195,7 +201,12 @@ impl Pass<'_> {
             return Ok(Action::AwaitChange);
         }
         let started = Instant::now();
-        let outcome = self.claim_and_bind::<B>(policy).await;
+        let mut outcome = self.claim_and_bind::<B>(policy).await;
+        if matches!(outcome, Err(Error::OwnerGone(_)))
+            && leftover::remove::<B>(&self.context.world, self.key).await?
+        {
+            outcome = Ok(Bound::BindingGoes);
+        }
         self.context
             .metrics
             .applied(outcome.is_ok(), started.elapsed());
@@ -399,7 +410,7 @@ enum Bound {
     Deferred,
     /// The template is gone.
     Gone,
-    /// Somebody deleted the binding, which takes a while; its end wakes the template.
+    /// The binding is being deleted, which takes a while; its end wakes the template.
     BindingGoes,
 }
 

@@ -15,6 +15,7 @@ mod waiting;
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use crds::{
+    cluster::Cluster,
     policy::{ClusterPropagationPolicy, PropagationPolicy},
     work::{ClusterResourceBinding, ResourceBinding},
 };
@@ -93,6 +94,11 @@ impl Running {
 async fn templates_are_matched_claimed_and_bound() {
     let bed = Bed::builder().members(0).start().await.unwrap();
     let client = bed.control_plane().client();
+    // Policies that name clusters which do not exist are told so, and those that are young at a restart once more.
+    for member in ["member1", "member2"] {
+        let spec = json!({"metadata": {"name": member}, "spec": {"syncMode": "Push"}});
+        case::create::<Cluster>(&Api::all(client.clone()), spec).await;
+    }
     let running = Running::start(client.clone()).await;
 
     tokio::join!(
