@@ -44,3 +44,4 @@ mod rebalancer;
 mod records;
 mod reports;
 mod status;
+mod strategies;

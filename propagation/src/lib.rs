@@ -78,6 +78,7 @@ pub mod events;
 pub mod eviction;
 pub mod execution;
 pub mod failover;
+mod fingerprint;
 pub mod hpa;
 pub mod matching;
 pub mod namespace;

@@ -3,7 +3,7 @@
 use crds::{cluster::Cluster, object::Key, reasons, work::Work};
 use interpreter::{LayerName, Target};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use propagation::{
     events,
     execution::{self, Plan, PlanError},
@@ -26,6 +26,9 @@ use crate::{
     world::to_value,
     write,
 };
+
+/// Whose fields the applied ones are, where server-side apply is asked for.
+const FIELD_MANAGER: &str = "navarch";
 
 /// When a Work is looked at again whose kinds are being listed for the first time.
 const PENDING: Duration = Duration::from_secs(4);
@@ -314,7 +317,30 @@ async fn try_apply(
             let result = UpdateResult::of(version.as_deref(), reply.as_ref().ok());
             (false, count(Request::Update(result), reply)?)
         }
+        Plan::Apply {
+            object,
+            force,
+            fields,
+            ..
+        } => {
+            tracing::debug!(?fields, cluster, "Applying the manifest");
+            let params = PatchParams {
+                force,
+                ..PatchParams::apply(FIELD_MANAGER)
+            };
+            let patch = Patch::Apply(&object);
+            let reply = call(place.api.patch(&place.key.name, &params, &patch)).await;
+            let request = match &version {
+                Some(version) => {
+                    Request::Update(UpdateResult::of(Some(version), reply.as_ref().ok()))
+                }
+                None => Request::Create { recreate: false },
+            };
+            (version.is_none(), count(request, reply)?)
+        }
     };
+    // Some differences are none to the API server, such as `1000m` and `1`.
+    let written = version.is_none() || reply.metadata.resource_version != version;
     let mut reply = place.typed(reply);
     reply.metadata.managed_fields = None;
     let object = to_value(&reply);
@@ -322,7 +348,7 @@ async fn try_apply(
     Ok(Applied {
         object,
         created,
-        written: true,
+        written,
     })
 }
 

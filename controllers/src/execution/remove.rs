@@ -163,7 +163,7 @@ async fn release(
     let wanted = match plan {
         Ok(ReleasePlan::Done { .. }) => return Ok(()),
         Ok(ReleasePlan::Update(object)) => Some(serde_json::from_value::<DynamicObject>(object)?),
-        Err(_) => None,
+        Ok(ReleasePlan::Unmark) | Err(_) => None,
     };
     let name = &place.key.name;
     let count = |reply: &Result<DynamicObject, ApiError>| {

@@ -8,7 +8,7 @@ use interpreter::Interpreter;
 use serde_json::{Map, Value, json};
 use trace::Sink;
 
-use super::{Plan, PlanError, described, is_managed, plan};
+use super::{APPLIED_MANIFEST, Plan, PlanError, UpdateStrategy, described, is_managed, plan};
 use crate::trace::Item;
 
 /// What to do with the object of a deleted Work.
@@ -100,6 +100,8 @@ pub enum ReleasePlan {
     Done { reason: &'static str },
     /// PUT this object.
     Update(Value),
+    /// Only the marks go, as [`unmark`] says: the object is not replaced as a whole.
+    Unmark,
 }
 
 /// Lets go of the object of one manifest: everything that the control plane marked it with goes, the rest stays.
@@ -125,6 +127,9 @@ pub fn release_plan(
             reason: "the object belongs to another work",
         });
     }
+    if UpdateStrategy::of(manifest)? != UpdateStrategy::Replace {
+        return Ok(ReleasePlan::Unmark);
+    }
     let (stripped, unmarked) = without_marks(manifest, observed);
     match plan(
         &stripped,
@@ -133,7 +138,9 @@ pub fn release_plan(
         interpreter,
         sink,
     )? {
-        Plan::Update { object, .. } | Plan::Create(object) => Ok(ReleasePlan::Update(object)),
+        Plan::Update { object, .. } | Plan::Create(object) | Plan::Apply { object, .. } => {
+            Ok(ReleasePlan::Update(object))
+        }
         Plan::Unchanged => Ok(ReleasePlan::Done {
             reason: "the object carries no mark",
         }),
@@ -154,10 +161,13 @@ pub fn unmark(observed: &Value) -> Option<Value> {
         &|key| object::label(observed, key).is_some(),
         &keys::MANIFEST_LABELS,
     );
-    let annotations = nulls(
+    let mut annotations = nulls(
         &|key| object::annotation(observed, key).is_some(),
         &keys::MANIFEST_ANNOTATIONS,
     );
+    if object::annotation(observed, APPLIED_MANIFEST).is_some() {
+        annotations.insert(APPLIED_MANIFEST.to_owned(), Value::Null);
+    }
     if labels.is_empty() && annotations.is_empty() {
         return None;
     }

@@ -10,6 +10,7 @@ pub mod conditions;
 mod delete;
 mod refusal;
 mod retain;
+mod strategy;
 mod version;
 
 pub use delete::{
@@ -17,6 +18,7 @@ pub use delete::{
 };
 pub use refusal::{Answer, Refusal, judge};
 pub use retain::retain;
+pub use strategy::{APPLIED_MANIFEST, UPDATE_STRATEGY, UpdateStrategy};
 pub use version::{needs_update, version};
 
 use std::fmt;
@@ -80,6 +82,15 @@ pub enum Plan {
         /// Pointers to the fields that change, sorted; at most [`MAX_FIELDS`].
         fields: Vec<String>,
     },
+    /// Server-side apply of this object, which is created if it is not there.
+    Apply {
+        object: Value,
+        /// Whether to take fields from other managers. Not from an object that nobody expects to be there.
+        force: bool,
+        /// As in [`Plan::Update`].
+        takeover: bool,
+        fields: Vec<String>,
+    },
     /// The member has what it should have.
     Unchanged,
 }
@@ -98,6 +109,10 @@ pub enum PlanError {
     Prune(String),
     #[error("manifest has no {field}")]
     Invalid { field: &'static str },
+    #[error(
+        "annotation {UPDATE_STRATEGY} of {object} is \"{found}\"; it must be Replace, ServerSideApply or CreateOnly"
+    )]
+    Strategy { object: String, found: String },
 }
 
 impl PlanError {
@@ -107,6 +122,7 @@ impl PlanError {
             Self::Retain(_) => "RetainFailed",
             Self::Prune(_) => "PruneFailed",
             Self::Invalid { .. } => "InvalidManifest",
+            Self::Strategy { .. } => "InvalidStrategy",
         }
     }
 
@@ -190,6 +206,12 @@ pub fn plan(
                 ..
             }) => ("takeover", fields.join(", ")),
             Ok(Plan::Update { fields, .. }) => ("update", fields.join(", ")),
+            Ok(Plan::Apply {
+                takeover, fields, ..
+            }) => {
+                let action = if *takeover { "takeover" } else { "apply" };
+                (action, fields.join(", "))
+            }
             Ok(Plan::Unchanged) => ("none", String::new()),
             Err(error) => ("refuse", error.to_string()),
         };
@@ -218,10 +240,15 @@ fn decide(
             return Err(PlanError::Invalid { field });
         }
     }
+    let strategy = UpdateStrategy::of(manifest)?;
     let Some(observed) = observed else {
-        return Ok(Plan::Create(manifest.clone()));
+        return match strategy {
+            UpdateStrategy::ServerSideApply => strategy::apply(manifest, None, interpreter),
+            UpdateStrategy::Replace | UpdateStrategy::CreateOnly => {
+                Ok(Plan::Create(manifest.clone()))
+            }
+        };
     };
-    let is_ours = is_managed(observed);
     if !may_replace(manifest, observed) {
         return Err(Conflict {
             kind: object::kind(manifest).to_owned(),
@@ -231,11 +258,18 @@ fn decide(
         }
         .into());
     }
-    let mut desired = manifest.clone();
-    retain(&mut desired, observed);
-    let desired = interpreter
-        .retain(desired, observed)
+    let is_ours = is_managed(observed);
+    match strategy {
+        UpdateStrategy::CreateOnly if is_ours => return Ok(Plan::Unchanged),
+        UpdateStrategy::ServerSideApply => {
+            return strategy::apply(manifest, Some(observed), interpreter);
+        }
+        UpdateStrategy::CreateOnly | UpdateStrategy::Replace => {}
+    }
+    let mut desired = interpreter
+        .retain(strategy::base(manifest, observed), observed)
         .map_err(PlanError::Retain)?;
+    object::remove_annotation(&mut desired, APPLIED_MANIFEST);
     // What belongs to the member is in both: a manifest has none of it, and what was retained of it is the member's own.
     let pruned = |object: &Value| {
         let mut pruned = object.clone();
@@ -266,11 +300,7 @@ fn may_replace(manifest: &Value, observed: &Value) -> bool {
 /// The desired and the observed object that [`plan`] asks the interpreter about, for whoever fetches the answer first; None when it
 /// asks nothing.
 pub fn retention(manifest: &Value, observed: &Value) -> Option<(Value, Value)> {
-    may_replace(manifest, observed).then(|| {
-        let mut desired = manifest.clone();
-        retain(&mut desired, observed);
-        (desired, observed.clone())
-    })
+    may_replace(manifest, observed).then(|| (strategy::base(manifest, observed), observed.clone()))
 }
 
 /// Whether the object in the member was written by the control plane.

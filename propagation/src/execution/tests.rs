@@ -486,3 +486,105 @@ proptest! {
         prop_assert_eq!(decided(&manifest, Some(&observed)), Ok(Plan::Unchanged));
     }
 }
+
+fn with_strategy(strategy: UpdateStrategy) -> Value {
+    let mut manifest = manifest();
+    object::set_annotation(&mut manifest, UPDATE_STRATEGY, strategy.as_str());
+    manifest
+}
+
+#[test]
+fn applied_objects_keep_what_others_add_and_lose_what_the_manifest_loses() {
+    let manifest = with_strategy(UpdateStrategy::ServerSideApply);
+    let Ok(Plan::Apply {
+        object,
+        force: false,
+        takeover: false,
+        ..
+    }) = decided(&manifest, None)
+    else {
+        panic!("not applied");
+    };
+    let mut observed = applied_in_member(&object);
+    assert_eq!(decided(&manifest, Some(&observed)), Ok(Plan::Unchanged));
+    observed["data"]["theirs"] = json!("1");
+    observed["metadata"]["ownerReferences"] = json!([{"uid": "o"}]);
+    assert_eq!(decided(&manifest, Some(&observed)), Ok(Plan::Unchanged));
+
+    // What the manifest says is mended, and nothing of the others' is claimed by it.
+    observed["data"]["a"] = json!("2");
+    let Ok(Plan::Apply {
+        object,
+        force: true,
+        fields,
+        ..
+    }) = decided(&manifest, Some(&observed))
+    else {
+        panic!("not applied");
+    };
+    assert_eq!(fields, ["/data/a"]);
+    assert_eq!(object["data"], json!({"a": "1"}));
+    assert_eq!(object["metadata"]["ownerReferences"], Value::Null);
+    assert_eq!(object["metadata"]["resourceVersion"], "5");
+
+    // All that is left is there already, and yet something has to go.
+    observed["data"]["a"] = json!("1");
+    let mut less = manifest.clone();
+    less["metadata"]["annotations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("note");
+    assert!(matches!(
+        decided(&less, Some(&observed)),
+        Ok(Plan::Apply { .. })
+    ));
+
+    // Back to replacing, nothing of it stays.
+    let Ok(Plan::Update { object, .. }) = decided(&self::manifest(), Some(&observed)) else {
+        panic!("not replaced");
+    };
+    assert_eq!(object::annotation(&object, APPLIED_MANIFEST), None);
+    assert_eq!(object["data"], json!({"a": "1"}));
+}
+
+#[test]
+fn no_strategy_takes_what_is_not_ours() {
+    for strategy in UpdateStrategy::ALL {
+        let manifest = with_strategy(strategy);
+        let mut observed = applied_in_member(&manifest);
+        object::remove_label(&mut observed, keys::MANAGED);
+        let refused = decided(&manifest, Some(&observed));
+        assert!(
+            matches!(refused, Err(PlanError::Conflict(_))),
+            "{refused:?}"
+        );
+        let mut overwriting = manifest.clone();
+        object::set_annotation(
+            &mut overwriting,
+            keys::CONFLICT_RESOLUTION,
+            keys::CONFLICT_OVERWRITE,
+        );
+        assert!(matches!(
+            decided(&overwriting, Some(&observed)),
+            Ok(Plan::Update { takeover: true, .. } | Plan::Apply { takeover: true, .. })
+        ));
+    }
+}
+
+#[test]
+fn what_is_only_created_is_never_touched_again() {
+    let manifest = with_strategy(UpdateStrategy::CreateOnly);
+    assert_eq!(decided(&manifest, None), Ok(Plan::Create(manifest.clone())));
+    let mut observed = applied_in_member(&manifest);
+    observed["data"] = json!({"theirs": "1"});
+    assert_eq!(decided(&manifest, Some(&observed)), Ok(Plan::Unchanged));
+    // Preserved when its Work goes, it loses its marks and nothing else.
+    let released = release_plan(
+        &manifest,
+        &work_key(),
+        Some(&observed),
+        &native(),
+        &mut NoTrace,
+    );
+    assert_eq!(released, Ok(ReleasePlan::Unmark));
+}

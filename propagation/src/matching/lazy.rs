@@ -36,11 +36,7 @@ pub fn specification_fingerprint(template: &Value) -> String {
 
 fn hash(mut content: Value, template: &Value) -> String {
     redact(&mut content, template);
-    let text = content.to_string();
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
+    crate::fingerprint::of(&content.to_string())
 }
 
 /// Keeps what a Secret holds out of its fingerprint: whoever reads the binding could try guesses against it. The resource version
