@@ -140,24 +140,28 @@ spec:
         ],
     );
     // Only member2 gets the definition, through a policy like anything else.
-    scene.apply(
-        "apiVersion: policy.karmada.io/v1alpha1
+    let definition = |members: &str| {
+        format!(
+            "apiVersion: policy.karmada.io/v1alpha1
 kind: ClusterPropagationPolicy
-metadata: {name: widgets-crd}
+metadata: {{name: widgets-crd}}
 spec:
-  resourceSelectors: [{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: widgets.e2e.example.com}]
-  placement: {clusterAffinity: {clusterNames: [member2]}}
-",
-    );
-    scene
-        .until(
-            "member2",
+  resourceSelectors: [{{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: widgets.e2e.example.com}}]
+  placement: {{clusterAffinity: {{clusterNames: [{members}]}}}}
+"
+        )
+    };
+    scene.apply(&definition("member2"));
+    let established = |member| {
+        scene.until(
+            member,
             "customresourcedefinitions.apiextensions.k8s.io",
             "widgets.e2e.example.com",
             "established",
             |it| condition(it, "Established").starts_with("True"),
         )
-        .await;
+    };
+    established("member2").await;
     scene.apply(
         "apiVersion: e2e.example.com/v1
 kind: Widget
@@ -190,6 +194,18 @@ size: 7
         )
         .await;
     assert_eq!(clusters(&binding), "member2");
+    // A member that learns the kind later gets what it was meant to have.
+    scene.apply(&definition("member1, member2"));
+    established("member1").await;
+    scene
+        .until(
+            "member1",
+            "widgets.e2e.example.com",
+            "gear",
+            "there",
+            |it| it["size"] == 7,
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::affinity::matches;
-use crds::cluster::{Cluster, ClusterStatus, ResourceSummary};
-use crds::policy::{ClusterAffinity, ClusterAffinityTerm, Placement};
+use crds::cluster::{ApiEnablement, Cluster, ClusterStatus, ResourceSummary};
+use crds::policy::{ClusterAffinity, ClusterAffinityTerm, Placement, ReplicaSchedulingType};
 use crds::work::Binding;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -119,6 +119,26 @@ pub fn concerns<B: Binding>(
         return false;
     };
     interest.is_in(change, before, after)
+        || change == ClusterChange::Gained
+            && interest.matches(after)
+            && is_missed(binding, before, after)
+}
+
+/// Whether the binding goes wherever it can, and could not go to this cluster before for want of its kind.
+///
+/// Kinds of one's own are often installed together with their first objects, which then are placed before every cluster has told that
+/// it serves the kind. Nothing that is placed moves for it.
+fn is_missed<B: Binding>(binding: &B, before: Option<&Cluster>, after: &Cluster) -> bool {
+    let spec = binding.spec();
+    let (api_version, kind) = (&spec.resource.api_version, &spec.resource.kind);
+    let serves =
+        |cluster: &Cluster| cluster.api_enablement(api_version, kind) == ApiEnablement::Enabled;
+    let is_divided = spec.is_workload()
+        && spec.placement.as_ref().is_some_and(|placement| {
+            placement.replica_scheduling_type() == ReplicaSchedulingType::Divided
+        });
+    let name = after.metadata.name.as_deref().unwrap_or_default();
+    !is_divided && spec.target(name).is_none() && serves(after) && !before.is_some_and(serves)
 }
 
 /// The clusters whose changes concern a binding.
@@ -159,19 +179,18 @@ impl Interest {
         })
     }
 
+    fn matches(&self, cluster: &Cluster) -> bool {
+        let mut affinities = self.affinities.iter();
+        self.everything || affinities.any(|affinity| matches(affinity, cluster))
+    }
+
     pub(super) fn is_in(
         &self,
         change: ClusterChange,
         before: Option<&Cluster>,
         after: &Cluster,
     ) -> bool {
-        let any = |cluster: &Cluster| {
-            self.everything
-                || self
-                    .affinities
-                    .iter()
-                    .any(|affinity| matches(affinity, cluster))
-        };
+        let any = |cluster: &Cluster| self.matches(cluster);
         match change {
             ClusterChange::Nothing => false,
             ClusterChange::Gained => self.unsatisfied && any(after),
@@ -212,4 +231,65 @@ fn affinities<B: Binding>(
             .collect::<Vec<_>>()
     };
     terms.iter().flat_map(with_overflow).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crds::cluster::{ApiEnablements, ApiResource, ClusterSpec};
+    use crds::policy::ReplicaSchedulingStrategy;
+    use crds::work::{ResourceBinding, TargetCluster};
+
+    fn cluster(kinds: &[&str]) -> Cluster {
+        let mut cluster = Cluster::new("m1", ClusterSpec::default());
+        let resources = kinds.iter().map(|kind| ApiResource {
+            kind: (*kind).to_owned(),
+            ..ApiResource::default()
+        });
+        cluster.status.get_or_insert_default().api_enablements = vec![ApiEnablements {
+            group_version: "example.com/v1".into(),
+            resources: resources.collect(),
+        }];
+        cluster
+    }
+
+    #[test]
+    fn a_cluster_that_learns_a_kind_concerns_what_goes_everywhere() {
+        let mut widget = ResourceBinding::default();
+        widget.spec.resource.api_version = "example.com/v1".into();
+        widget.spec.resource.kind = "Widget".into();
+        widget.spec.placement = Some(Placement::default());
+        let concerned = |binding: &ResourceBinding, before: &[&str], after: &[&str]| {
+            let (before, after) = (cluster(before), cluster(after));
+            let change = ClusterChange::between(Some(&before), &after);
+            concerns(binding, change, Some(&before), &after, &Options::default())
+        };
+        assert!(concerned(&widget, &[], &["Widget"]));
+        assert!(!concerned(&widget, &["Widget"], &["Widget", "Gadget"]));
+        assert!(!concerned(&widget, &[], &["Gadget"]));
+
+        let mut there = widget.clone();
+        there.spec.clusters = vec![TargetCluster {
+            name: "m1".into(),
+            replicas: None,
+        }];
+        assert!(!concerned(&there, &[], &["Widget"]));
+
+        let mut elsewhere = widget.clone();
+        elsewhere.spec.placement.as_mut().unwrap().cluster_affinity = Some(ClusterAffinity {
+            cluster_names: vec!["m2".into()],
+            ..ClusterAffinity::default()
+        });
+        assert!(!concerned(&elsewhere, &[], &["Widget"]));
+
+        // What is divided would have to move for it.
+        let mut divided = widget.clone();
+        divided.spec.replicas = Some(3);
+        let placement = divided.spec.placement.as_mut().unwrap();
+        placement.replica_scheduling = Some(ReplicaSchedulingStrategy {
+            replica_scheduling_type: Some(ReplicaSchedulingType::Divided),
+            ..ReplicaSchedulingStrategy::default()
+        });
+        assert!(!concerned(&divided, &[], &["Widget"]));
+    }
 }
