@@ -31,6 +31,7 @@ use runtime::{
     store::{IndexId, packing::Codec},
     watch::{self, Selection, Trim, drop_managed_fields},
 };
+use scheduler::relevance;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -70,12 +71,18 @@ pub struct World {
     pub bindings_by_dependent: IndexId,
     /// Bindings of the kind `ResourceBinding` by the workload groups that they are in.
     pub bindings_by_group: IndexId,
+    /// Bindings of the kind `ResourceBinding` by their interest in clusters, see [`relevance::interest`].
+    bindings_by_interest: IndexId,
+    /// Bindings of the kind `ResourceBinding` that a quota refused, by their namespace.
+    bindings_by_refusal: IndexId,
     /// Bindings of the kind `ClusterResourceBinding` likewise by claim.
     pub cluster_bindings_by_claim: IndexId,
     /// Bindings of the kind `ClusterResourceBinding` likewise by permanent id.
     pub cluster_bindings_by_id: IndexId,
     /// Bindings of the kind `ClusterResourceBinding` likewise by the bindings that they are attached to.
     pub cluster_bindings_by_dependent: IndexId,
+    /// Bindings of the kind `ClusterResourceBinding` likewise by their interest in clusters.
+    cluster_bindings_by_interest: IndexId,
     pub works: Arc<Store<Work>>,
     /// The Works that this process is writing.
     pub work_writes: OwnWrites,
@@ -142,11 +149,18 @@ impl World {
         let bindings_by_id = bindings.index(permanent_id);
         let bindings_by_dependent = bindings.index(dependents);
         let bindings_by_group = bindings.index(group_values);
+        let bindings_by_interest = bindings.index(interests);
+        let bindings_by_refusal = bindings.index(|binding| {
+            let refused = relevance::is_refused_by_quota(binding);
+            let namespace = binding.namespace().filter(|_| refused);
+            namespace.into_iter().collect()
+        });
         let mut cluster_bindings = Store::<ClusterResourceBinding>::builder();
         cluster_bindings.packed(Codec::json());
         let cluster_bindings_by_claim = cluster_bindings.index(claims);
         let cluster_bindings_by_id = cluster_bindings.index(permanent_id);
         let cluster_bindings_by_dependent = cluster_bindings.index(dependents);
+        let cluster_bindings_by_interest = cluster_bindings.index(interests);
         let templates = DynamicStores::new(
             control_plane.clone(),
             trim_template,
@@ -175,9 +189,12 @@ impl World {
             bindings_by_id,
             bindings_by_dependent,
             bindings_by_group,
+            bindings_by_interest,
+            bindings_by_refusal,
             cluster_bindings_by_claim,
             cluster_bindings_by_id,
             cluster_bindings_by_dependent,
+            cluster_bindings_by_interest,
             works: works.build(),
             work_writes: OwnWrites::default(),
             works_by_binding,
@@ -411,6 +428,10 @@ fn permanent_id(binding: &impl Binding) -> Vec<String> {
         .collect()
 }
 
+fn interests(binding: &impl Binding) -> Vec<String> {
+    relevance::interest(binding).into_iter().collect()
+}
+
 /// What an attached binding names the bindings by that need it: their keys as text, and the labels that stand for them.
 pub fn dependents(binding: &impl Binding) -> Vec<String> {
     let snapshots = binding.spec().required_by.iter().map(|snapshot| {
@@ -454,6 +475,10 @@ pub trait Bindings: Binding {
     fn store(world: &World) -> &Arc<Store<Self>>;
     /// The index of the store by [`dependents`].
     fn by_dependent(world: &World) -> IndexId;
+    /// The index of the store by [`relevance::interest`].
+    fn by_interest(world: &World) -> IndexId;
+    /// The index of the store by namespace that holds those which a quota refused, if quotas count for this kind.
+    fn by_refusal(world: &World) -> Option<IndexId>;
     /// The endpoint that holds the binding with this key.
     fn api(world: &World, namespace: Option<&str>) -> Api<Self>;
 }
@@ -465,6 +490,14 @@ impl Bindings for ResourceBinding {
 
     fn by_dependent(world: &World) -> IndexId {
         world.bindings_by_dependent
+    }
+
+    fn by_interest(world: &World) -> IndexId {
+        world.bindings_by_interest
+    }
+
+    fn by_refusal(world: &World) -> Option<IndexId> {
+        Some(world.bindings_by_refusal)
     }
 
     fn api(world: &World, namespace: Option<&str>) -> Api<Self> {
@@ -479,6 +512,14 @@ impl Bindings for ClusterResourceBinding {
 
     fn by_dependent(world: &World) -> IndexId {
         world.cluster_bindings_by_dependent
+    }
+
+    fn by_interest(world: &World) -> IndexId {
+        world.cluster_bindings_by_interest
+    }
+
+    fn by_refusal(_world: &World) -> Option<IndexId> {
+        None
     }
 
     fn api(world: &World, _namespace: Option<&str>) -> Api<Self> {

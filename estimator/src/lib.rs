@@ -16,6 +16,8 @@ pub mod amounts;
 pub mod claim;
 pub mod client;
 pub mod fleet;
+#[cfg(test)]
+mod loopback;
 pub mod objects;
 pub mod quota;
 pub mod server;

@@ -104,11 +104,11 @@ async fn look(context: Arc<Context>, queue: Arc<Queue<Key>>) {
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
-        for binding in context.world.bindings.list() {
-            if is_candidate(&binding) && !suspects(&binding).is_empty() {
+        context.world.bindings.each(|binding| {
+            if is_candidate(binding) && !suspects(binding).is_empty() {
                 queue.add(binding.key());
             }
-        }
+        });
     }
 }
 

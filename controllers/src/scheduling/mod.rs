@@ -187,8 +187,6 @@ pub struct Shared {
     /// Counts the changes of the snapshot that a binding without a place could gain by.
     changes: AtomicU64,
     started: Instant,
-    bindings: wake::Waiting,
-    cluster_bindings: wake::Waiting,
     /// Results that are being written.
     writes: Writes,
     inflight: Arc<Inflight>,
@@ -235,8 +233,6 @@ pub fn shared(
         snapshot: RwLock::default(),
         changes: AtomicU64::new(0),
         started: Instant::now(),
-        bindings: wake::Waiting::default(),
-        cluster_bindings: wake::Waiting::default(),
         writes: Writes::default(),
         gains: Mutex::default(),
         second_looks: Mutex::default(),

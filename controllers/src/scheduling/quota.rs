@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 
-use crds::{object::Key, policy::FederatedResourceQuota};
+use crds::{object::Key, policy::FederatedResourceQuota, work::Binding};
 use kube::ResourceExt;
 use runtime::{Change, Queue};
-use scheduler::relevance::{Cause, has_more_room};
+use scheduler::relevance::{Cause, has_more_room, is_managed};
 
 use super::Shared;
 use crate::world::Bindings;
 
 /// Wakes the bindings of a namespace that wait for room in its quotas, when one of these has more of it or goes.
 pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key>>) {
-    if !B::IS_NAMESPACED {
+    let Some(index) = B::by_refusal(&shared.world) else {
         return;
-    }
+    };
     let (to, weak) = (Arc::clone(queue), Arc::downgrade(shared));
     shared.world.quotas.subscribe(move |change| {
         let Some(shared) = weak.upgrade() else { return };
         if helps(change) {
             let namespace = change.object().namespace().unwrap_or_default();
-            let waiting = shared.waiting::<B>().for_quota(&namespace);
+            let mut waiting = B::store(&shared.world).by_index(index, &namespace);
+            waiting.retain(|it| is_managed(&**it, &shared.options.scheduler_name));
+            let waiting = waiting.iter().map(|it| Binding::key(&**it));
             shared.wake::<B>(&to, waiting, Cause::QuotaChanged);
         }
     });

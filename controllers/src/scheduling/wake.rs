@@ -1,7 +1,6 @@
 //! Which changes concern which bindings, and the snapshot of the clusters.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
@@ -12,12 +11,8 @@ use crds::{
     work::{Binding, ClusterResourceBinding, ResourceBinding},
 };
 use kube::ResourceExt;
-use parking_lot::Mutex;
 use runtime::{Change, Queue};
-use scheduler::{
-    Options,
-    relevance::{self, BindingChange, Cause, ClusterChange, Index},
-};
+use scheduler::relevance::{self, BindingChange, Cause, ClusterChange};
 
 use super::{Shared, second_look};
 use crate::world::{Bindings, World};
@@ -57,59 +52,7 @@ fn could_help(change: &Change<'_, Cluster>) -> bool {
             != ClusterChange::Nothing
 }
 
-/// What the bindings of one kind wait for.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    /// By the clusters that concern them.
-    clusters: Mutex<Index<Key>>,
-    /// Those that a quota of their namespace refused, by namespace.
-    quotas: Mutex<BTreeMap<String, BTreeSet<Key>>>,
-}
-
-impl Waiting {
-    /// Takes note of a binding as it is now; `None` if it is gone.
-    fn update<B: Binding>(&self, key: &Key, binding: Option<&B>, options: &Options) {
-        let mut clusters = self.clusters.lock();
-        match binding {
-            Some(binding) => clusters.update(key.clone(), binding, options),
-            None => clusters.remove(key),
-        }
-        drop(clusters);
-        let Some(namespace) = &key.namespace else {
-            return;
-        };
-        let waits = binding.is_some_and(|binding| {
-            relevance::waits_for_quota(binding)
-                && relevance::is_managed(binding, &options.scheduler_name)
-        });
-        let mut quotas = self.quotas.lock();
-        if waits {
-            let keys = quotas.entry(namespace.clone()).or_default();
-            keys.insert(key.clone());
-        } else if let Some(keys) = quotas.get_mut(namespace) {
-            keys.remove(key);
-            if keys.is_empty() {
-                quotas.remove(namespace);
-            }
-        }
-    }
-
-    /// The bindings that a quota of this namespace refused.
-    pub(super) fn for_quota(&self, namespace: &str) -> BTreeSet<Key> {
-        let quotas = self.quotas.lock();
-        quotas.get(namespace).cloned().unwrap_or_default()
-    }
-}
-
 impl Shared {
-    pub(super) fn waiting<B: Binding>(&self) -> &Waiting {
-        if B::IS_NAMESPACED {
-            &self.bindings
-        } else {
-            &self.cluster_bindings
-        }
-    }
-
     /// Puts bindings into the queue that something else than themselves concerns.
     pub(super) fn wake<B: Bindings>(
         &self,
@@ -134,10 +77,6 @@ pub(super) fn subscribe<B: Bindings>(shared: &Arc<Shared>, queue: &Arc<Queue<Key
         let before = change.old().map(|old| &**old);
         let after = (!change.is_deletion()).then(|| &**change.object());
         let key = Binding::key(&**change.object());
-        let waiting = shared.waiting::<B>();
-        // News of one binding may come in another order than it changed; the store has the last of it.
-        let latest = B::store(&shared.world).get(&key);
-        waiting.update(&key, latest.as_deref(), &shared.options);
         if after.is_none() {
             shared.latest.forget(&key);
             shared.second_looks.lock().remove(&second_look::<B>(&key));
@@ -221,11 +160,9 @@ fn wake_concerned<B: Bindings>(
     before: Option<&Cluster>,
     after: &Cluster,
 ) {
-    let mut keys = Vec::new();
-    B::store(&shared.world).each(|binding| {
-        if relevance::concerns(&**binding, what, before, after, &shared.options) {
-            keys.push(Binding::key(&**binding));
-        }
+    let index = B::by_interest(&shared.world);
+    let keys = B::store(&shared.world).keys_matching(index, |interest| {
+        relevance::concerns(interest, what, before, after, &shared.options)
     });
     shared.wake::<B>(queue, keys, Cause::ClusterChanged);
 }
@@ -234,12 +171,8 @@ fn wake_concerned<B: Bindings>(
 mod tests {
     use std::collections::BTreeMap as Map;
 
-    use crds::{
-        cluster::{ClusterSpec, ResourceSummary},
-        conditions,
-        keys::PROPAGATION_POLICY_PERMANENT_ID,
-    };
-    use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
+    use crds::cluster::{ClusterSpec, ResourceSummary};
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
     use super::*;
 
@@ -267,29 +200,5 @@ mod tests {
             assert_eq!(could_help(&Change::Updated { old, new }), helps);
         }
         assert!(!could_help(&Change::Deleted { old: &old }));
-    }
-
-    #[test]
-    fn bindings_wait_for_the_quotas_of_their_namespace_while_they_say_so() {
-        let (waiting, options) = (Waiting::default(), Options::default());
-        let mut binding = ResourceBinding::default();
-        binding.metadata.labels =
-            Some([(PROPAGATION_POLICY_PERMANENT_ID.into(), "id".into())].into());
-        let key = Key::new("shop", "web");
-        let mut say = |reason: &str| {
-            let condition = conditions::condition("Scheduled", "False", reason, "");
-            let list = &mut binding.status.get_or_insert_default().conditions;
-            conditions::set_condition(list, condition, &Time(jiff::Timestamp::UNIX_EPOCH));
-            waiting.update(&key, Some(&binding), &options);
-            (
-                waiting.for_quota("shop").len(),
-                waiting.for_quota("bank").len(),
-            )
-        };
-        assert_eq!(say("QuotaExceeded"), (1, 0));
-        assert_eq!(say("NoClusterFit"), (0, 0));
-        assert_eq!(say("QuotaExceeded"), (1, 0));
-        waiting.update::<ResourceBinding>(&key, None, &options);
-        assert!(waiting.quotas.lock().is_empty());
     }
 }

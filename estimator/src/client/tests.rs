@@ -2,29 +2,24 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicI32, Ordering},
     },
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::{Request, transport::Server};
+use tonic::Request;
 
 use super::*;
 use crate::{
-    server::listen,
+    loopback::{Pki, serve},
     tls::{Reloading, ServerFiles},
     wire::{
         estimator::{
             MaxAvailableComponentSetsResponse, MaxAvailableReplicasResponse,
             UnschedulableReplicasResponse,
         },
-        service::estimator_server::{Estimator, EstimatorServer},
+        service::estimator_server::Estimator,
     },
 };
 
@@ -86,26 +81,6 @@ impl Estimator for Fake {
             unschedulable_replicas,
         }))
     }
-}
-
-async fn serve(fake: Fake, files: ServerFiles) -> (Vec<Address>, DropGuard) {
-    let stop = CancellationToken::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let SocketAddr::V4(address) = listener.local_addr().unwrap() else {
-        panic!("bound to 127.0.0.1");
-    };
-    let tls = Arc::new(Reloading::new(files).unwrap());
-    let connections = listen::connections(listener, tls, stop.clone());
-    tokio::spawn(
-        Server::builder()
-            .add_service(EstimatorServer::new(fake))
-            .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned()),
-    );
-    let address = Address {
-        host: "localhost".to_owned(),
-        port: address.port(),
-    };
-    (vec![address], stop.drop_guard())
 }
 
 fn estimators(timeout: Duration, tls: ClientFiles) -> Arc<Estimators> {
@@ -188,6 +163,8 @@ async fn numbers_that_mean_nothing_are_failures_and_minus_one_is_no_answer() {
     );
     fake.number.store(-1, Ordering::Relaxed);
     assert_eq!(ask(&estimators).await, Answer::Fits(-1));
+    fake.number.store(i32::MAX, Ordering::Relaxed);
+    assert_eq!(ask(&estimators).await, Answer::Fits(i32::MAX));
 }
 
 #[tokio::test]
@@ -247,55 +224,6 @@ async fn one_cluster_without_an_answer_does_not_cost_the_others_theirs() {
             break;
         }
         assert!(Instant::now() < deadline, "still {numbers:?}");
-    }
-}
-
-/// An authority, with a certificate for the server and one for the client.
-struct Pki(TempDir);
-
-impl Pki {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = params.self_signed(&key).unwrap();
-        fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
-        let issuer = Issuer::new(params, key);
-        for name in ["server", "client"] {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-            let certificate = params.signed_by(&key, &issuer).unwrap();
-            fs::write(folder.path().join(format!("{name}.crt")), certificate.pem()).unwrap();
-            fs::write(
-                folder.path().join(format!("{name}.key")),
-                key.serialize_pem(),
-            )
-            .unwrap();
-        }
-        Self(folder)
-    }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn server(&self) -> ServerFiles {
-        ServerFiles {
-            certificate: Some(self.file("server.crt")),
-            key: Some(self.file("server.key")),
-            client_authority: Some(self.file("ca.crt")),
-            skip_client_verify: false,
-        }
-    }
-
-    fn client(&self) -> ClientFiles {
-        ClientFiles {
-            certificate: Some(self.file("client.crt")),
-            key: Some(self.file("client.key")),
-            authority: Some(self.file("ca.crt")),
-            skip_verify: false,
-        }
     }
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod listen;
 mod metrics;
 mod service;
 mod stores;
+#[cfg(test)]
+mod tests;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -57,7 +59,8 @@ pub async fn serve(
     let tls = Arc::new(Reloading::new(options.tls.clone())?);
     let metrics = Arc::new(Metrics::default());
     registry.register(|registry| metrics.register(registry));
-    let stores = Stores::watch(&member, options.quotas, &stop);
+    let stores = Stores::new(options.quotas);
+    stores.watch(&member, &stop);
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
         () = stores.synced() => {}

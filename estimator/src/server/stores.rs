@@ -43,8 +43,8 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Starts the watches; they end with `stop`.
-    pub(super) fn watch(member: &Client, with_quotas: bool, stop: &CancellationToken) -> Self {
+    /// Empty stores that know each other.
+    pub(super) fn new(with_quotas: bool) -> Self {
         let fleet = Arc::new(RwLock::new(Fleet::default()));
         let nodes = Store::<Node>::builder().build();
         let to = Arc::clone(&fleet);
@@ -83,7 +83,7 @@ impl Stores {
         let mut quotas = Store::<Quota>::builder();
         let quotas_by_namespace =
             quotas.index(|quota| quota.meta().namespace.iter().cloned().collect());
-        let stores = Self {
+        Self {
             fleet,
             nodes,
             pods,
@@ -94,19 +94,44 @@ impl Stores {
             sets_by_owner,
             quotas: with_quotas.then(|| quotas.build()),
             quotas_by_namespace,
-        };
+        }
+    }
+
+    /// Starts the watches; they end with `stop`.
+    pub(super) fn watch(&self, member: &Client, stop: &CancellationToken) {
         let living = Selection {
             fields: Some(LIVING.to_owned()),
             ..Selection::default()
         };
-        start(member, &stores.nodes, Selection::default(), stop);
-        start(member, &stores.pods, living, stop);
-        start(member, &stores.deployments, Selection::default(), stop);
-        start(member, &stores.replica_sets, Selection::default(), stop);
-        if let Some(quotas) = &stores.quotas {
+        start(member, &self.nodes, Selection::default(), stop);
+        start(member, &self.pods, living, stop);
+        start(member, &self.deployments, Selection::default(), stop);
+        start(member, &self.replica_sets, Selection::default(), stop);
+        if let Some(quotas) = &self.quotas {
             start(member, quotas, Selection::default(), stop);
         }
-        stores
+    }
+
+    /// Takes objects as if they had been watched.
+    #[cfg(test)]
+    pub(super) fn take(&self, objects: Vec<serde_json::Value>) {
+        for (version, mut object) in (1..).zip(objects) {
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            object["metadata"]["resourceVersion"] = format!("{version}").into();
+            match kind.as_str() {
+                "Node" => self
+                    .nodes
+                    .observe_reply(serde_json::from_value(object).unwrap()),
+                "Pod" => self
+                    .pods
+                    .observe_reply(serde_json::from_value(object).unwrap()),
+                "ResourceQuota" => {
+                    let quotas = self.quotas.as_ref().unwrap();
+                    quotas.observe_reply(serde_json::from_value(object).unwrap());
+                }
+                kind => panic!("no store holds {kind}"),
+            }
+        }
     }
 
     /// Waits until nothing is missing from estimates.

@@ -66,6 +66,15 @@ impl<K> Index<K> {
         }
     }
 
+    /// The keys filed under values that are wanted.
+    pub(super) fn keys_matching(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = &Arc<Key>> {
+        let filed = self.keys.iter().filter(move |(value, _)| wanted(value));
+        filed.flat_map(|(_, keys)| keys)
+    }
+
     /// The values that an object is filed under.
     pub(super) fn values_of(&self, key: &Key) -> &[Arc<str>] {
         self.filed.get(key).map_or(&[], |filed| filed)

@@ -298,6 +298,13 @@ impl<K: ResourceExt + 'static> Store<K> {
         keys.map(|key| Key::clone(key)).collect()
     }
 
+    /// The keys of the objects that the index files under values that are wanted at one moment, in no particular order.
+    pub fn keys_matching(&self, index: IndexId, wanted: impl Fn(&str) -> bool) -> Vec<Key> {
+        let inner = self.inner.read();
+        let keys = inner.indexes[index.0].keys_matching(wanted);
+        keys.map(|key| Key::clone(key)).collect()
+    }
+
     /// How many objects the index files under `value`.
     pub fn count_by_index(&self, index: IndexId, value: &str) -> usize {
         self.inner.read().indexes[index.0].count(value)

@@ -108,6 +108,8 @@ fn index_follows_updates_and_deletions() {
     store.apply(labelled(1, "x"), false);
     assert_eq!(store.by_index(by_label, "x").len(), 1);
     assert_eq!(store.count_by_index(by_label, "x"), 1);
+    assert_eq!(store.keys_matching(by_label, |it| it == "x"), [key("a")]);
+    assert!(store.keys_matching(by_label, |it| it == "y").is_empty());
     assert_eq!(store.values_of(by_label, &store.keys()[0]), ["x".into()]);
     store.apply(labelled(2, "y"), false);
     assert!(store.by_index(by_label, "x").is_empty());

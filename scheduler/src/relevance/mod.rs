@@ -4,7 +4,7 @@
 //! what only the status says matters to bindings that found no place.
 
 mod cluster;
-mod index;
+mod debounce;
 mod quota;
 
 use crds::conditions::{self, binding as reasons, status};
@@ -13,9 +13,9 @@ use crds::keys::{
 };
 use crds::work::Binding;
 
-pub use cluster::{ClusterChange, concerns};
-pub use index::{Debounce, Index};
-pub use quota::has_more_room;
+pub use cluster::{ClusterChange, concerns, interest};
+pub use debounce::Debounce;
+pub use quota::{has_more_room, is_refused_by_quota};
 
 use crate::decision::scheduler_name;
 
@@ -94,11 +94,6 @@ pub fn on_binding<B: Binding>(
 /// Whether the scheduler found no place for a binding, so that new room or APIs may help.
 pub fn is_unsatisfied<B: Binding>(binding: &B) -> bool {
     scheduled_is_false(binding, &[reasons::NO_CLUSTER_FIT, reasons::UNSCHEDULABLE])
-}
-
-/// Whether a raised quota may help a binding.
-pub fn waits_for_quota<B: Binding>(binding: &B) -> bool {
-    scheduled_is_false(binding, &[reasons::QUOTA_EXCEEDED])
 }
 
 fn scheduled_is_false<B: Binding>(binding: &B, because: &[&str]) -> bool {

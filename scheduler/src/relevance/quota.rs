@@ -1,6 +1,14 @@
+use crds::conditions::binding as reasons;
 use crds::policy::FederatedResourceQuota;
+use crds::work::Binding;
 
+use super::scheduled_is_false;
 use crate::quantity::Amount;
+
+/// Whether a quota refused the result of a binding, so that room in the quotas of its namespace may help.
+pub fn is_refused_by_quota<B: Binding>(binding: &B) -> bool {
+    scheduled_is_false(binding, &[reasons::QUOTA_EXCEEDED])
+}
 
 /// Whether a quota lets more through than before: a limit went, was raised, or less of it is used.
 pub fn has_more_room(before: &FederatedResourceQuota, after: &FederatedResourceQuota) -> bool {
@@ -27,7 +35,9 @@ fn room(quota: &FederatedResourceQuota, resource: &str) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crds::conditions;
     use crds::policy::{FederatedResourceQuotaSpec, FederatedResourceQuotaStatus};
+    use crds::work::ResourceBinding;
     use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
     fn quota(limits: &[(&str, &str)], used: &[(&str, &str)]) -> FederatedResourceQuota {
@@ -89,6 +99,16 @@ mod tests {
             ),
         ] {
             assert_eq!(has_more_room(&before, &after), more, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn bindings_wait_for_quotas_while_they_say_so() {
+        let mut binding = ResourceBinding::default();
+        for (reason, refused) in [("QuotaExceeded", true), ("NoClusterFit", false)] {
+            let condition = conditions::condition(reasons::SCHEDULED, "False", reason, "");
+            binding.status.get_or_insert_default().conditions = vec![condition];
+            assert_eq!(is_refused_by_quota(&binding), refused);
         }
     }
 }

@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 
 use crds::cluster::{AllocatableModeling, Cluster, ResourceModel, ResourceModelRange};
-use crds::policy::{Placement, SpreadConstraint, SpreadField, StaticClusterWeight};
-use crds::work::{
-    Component, ComponentReplicaRequirements, ReplicaRequirements, ResourceBinding, TargetCluster,
+use crds::policy::{
+    ClusterAffinity, ClusterAffinityTerm, FieldSelector, OverflowAffinityTerm, Placement,
+    SpreadConstraint, SpreadField, StaticClusterWeight,
 };
+use crds::work::{
+    Component, ComponentReplicaRequirements, GracefulEvictionTask, ReplicaRequirements,
+    ResourceBinding, TargetCluster, WorkloadAffinityGroups,
+};
+use k8s_openapi::api::core::v1::{NodeSelectorRequirement, Toleration};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use proptest::prelude::*;
 use scheduler::trace::Recorder;
 use scheduler::{Answer, Compat, Decision, Estimates, Explanation, Inputs, Options, decide};
@@ -215,6 +221,114 @@ fn odd_cluster() -> impl Strategy<Value = Cluster> {
         })
 }
 
+fn word() -> impl Strategy<Value = String> {
+    let odd = prop::sample::select(vec![
+        "",
+        "a",
+        "b",
+        "zone",
+        "region",
+        "Exists",
+        "In",
+        "Gt",
+        "Lt",
+        "Equal",
+        "no operator",
+        "-1",
+        "99999999999999999999",
+        "a/b/c",
+        "\u{0}",
+        "ü",
+    ]);
+    odd.prop_map(str::to_owned)
+}
+
+fn words() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(word(), 0..3)
+}
+
+/// Selectors with anything in any place.
+fn odd_affinity() -> impl Strategy<Value = ClusterAffinity> {
+    let expressions = || prop::collection::vec((word(), word(), words()), 0..3);
+    let labels = prop::option::of((
+        prop::collection::btree_map(word(), word(), 0..2),
+        expressions(),
+    ));
+    let fields = prop::option::of(expressions());
+    (labels, fields, words(), words()).prop_map(|(labels, fields, cluster_names, exclude)| {
+        ClusterAffinity {
+            label_selector: labels.map(|(equal, expressions)| LabelSelector {
+                match_labels: Some(equal),
+                match_expressions: Some(
+                    expressions
+                        .into_iter()
+                        .map(|(key, operator, values)| LabelSelectorRequirement {
+                            key,
+                            operator,
+                            values: Some(values),
+                        })
+                        .collect(),
+                ),
+            }),
+            field_selector: fields.map(|expressions| FieldSelector {
+                match_expressions: expressions
+                    .into_iter()
+                    .map(|(key, operator, values)| NodeSelectorRequirement {
+                        key,
+                        operator,
+                        values: Some(values),
+                    })
+                    .collect(),
+            }),
+            cluster_names,
+            exclude,
+        }
+    })
+}
+
+/// Affinities and tolerations, mostly none.
+fn odd_limits() -> impl Strategy<Value = Placement> {
+    let term = (
+        word(),
+        odd_affinity(),
+        prop::collection::vec((word(), odd_affinity()), 0..2),
+    );
+    let toleration = (word(), word(), word(), prop::option::of(large()));
+    (
+        prop::option::weighted(0.3, odd_affinity()),
+        prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(term, 0..3)],
+        prop::collection::vec(toleration, 0..2),
+    )
+        .prop_map(|(cluster_affinity, terms, tolerations)| Placement {
+            cluster_affinity,
+            cluster_affinities: terms
+                .into_iter()
+                .map(|(affinity_name, affinity, overflow)| ClusterAffinityTerm {
+                    affinity_name,
+                    affinity,
+                    overflow_affinities: overflow
+                        .into_iter()
+                        .map(|(affinity_name, affinity)| OverflowAffinityTerm {
+                            affinity_name,
+                            affinity,
+                        })
+                        .collect(),
+                })
+                .collect(),
+            cluster_tolerations: tolerations
+                .into_iter()
+                .map(|(key, operator, effect, seconds)| Toleration {
+                    key: Some(key),
+                    operator: Some(operator),
+                    effect: Some(effect),
+                    toleration_seconds: seconds,
+                    value: None,
+                })
+                .collect(),
+            ..Placement::default()
+        })
+}
+
 fn odd_placement() -> impl Strategy<Value = Placement> {
     let field = prop::option::of(prop::sample::select(vec![
         SpreadField::Cluster,
@@ -234,20 +348,31 @@ fn odd_placement() -> impl Strategy<Value = Placement> {
         Just(dynamic_weight()),
         Just(aggregated()),
         Just(duplicated()),
-        large().prop_map(|weight| {
+        prop::collection::vec((odd_affinity(), large()), 0..3).prop_map(|rules| {
             let mut placement = static_weights(&[]);
             let strategy = placement.replica_scheduling.as_mut().unwrap();
             let preference = strategy.weight_preference.as_mut().unwrap();
-            preference.static_weight_list = vec![StaticClusterWeight {
-                weight,
-                ..StaticClusterWeight::default()
-            }];
+            preference.static_weight_list = rules
+                .into_iter()
+                .map(|(target_cluster, weight)| StaticClusterWeight {
+                    target_cluster,
+                    weight,
+                })
+                .collect();
             placement
         }),
         Just(Placement::default()),
     ];
-    (strategy, prop::collection::vec(constraint, 0..4))
-        .prop_map(|(placement, constraints)| with_spread(placement, &constraints))
+    (
+        strategy,
+        prop::collection::vec(constraint, 0..4),
+        odd_limits(),
+    )
+        .prop_map(|(placement, spread_constraints, limits)| Placement {
+            spread_constraints,
+            replica_scheduling: placement.replica_scheduling,
+            ..limits
+        })
 }
 
 fn odd_binding() -> impl Strategy<Value = ResourceBinding> {
@@ -268,9 +393,11 @@ fn odd_binding() -> impl Strategy<Value = ResourceBinding> {
         prop::collection::vec(target, 0..5),
         prop::collection::vec(component, 0..3),
         any::<bool>(),
+        (words(), prop::option::of(word()), prop::option::of(word())),
     )
         .prop_map(
-            |(placement, replicas, requests, targets, components, is_fresh)| {
+            |(placement, replicas, requests, targets, components, is_fresh, around)| {
+                let (evicted, observed, group) = around;
                 let mut binding = binding(0, placement);
                 binding.spec.replicas = replicas;
                 binding.spec.replica_requirements =
@@ -280,13 +407,28 @@ fn odd_binding() -> impl Strategy<Value = ResourceBinding> {
                     });
                 binding.spec.clusters = targets;
                 binding.spec.components = components;
+                binding.spec.graceful_eviction_tasks = evicted
+                    .into_iter()
+                    .map(|from_cluster| GracefulEvictionTask {
+                        from_cluster,
+                        ..GracefulEvictionTask::default()
+                    })
+                    .collect();
+                status(&mut binding).scheduler_observing_affinity_name = observed;
+                binding.spec.workload_affinity_groups = group.map(|group| WorkloadAffinityGroups {
+                    affinity_group: Some(group.clone()),
+                    anti_affinity_group: Some(group),
+                });
                 if is_fresh { fresh(binding) } else { binding }
             },
         )
 }
 
+/// The reasons of the condition that a decision can have; the API server alone refuses for a quota.
+const REASONS: [&str; 3] = ["NoClusterFit", "Unschedulable", "SchedulerError"];
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
     fn any_input_has_a_whole_answer(
@@ -294,9 +436,11 @@ proptest! {
         binding in odd_binding(),
         lies in prop::collection::hash_map("[a-d]", number(), 0..4),
         reference in any::<bool>(),
+        grouped in prop::bool::weighted(0.2),
     ) {
         let mut options = options(if reference { Compat::REFERENCE } else { Compat::default() });
         options.gates.multiple_pod_templates_scheduling = true;
+        options.gates.workload_affinity = grouped;
         let estimates = Estimates::of("liar", lies.into_iter().map(|(name, it)| (name, Answer::Fits(it))));
         let snapshot = snapshot(&clusters);
         let inputs = Inputs::new(&snapshot, &options, now()).with_estimates(&estimates);
@@ -306,8 +450,15 @@ proptest! {
         let Decision::Scheduled(outcome) = decision else {
             return Ok(());
         };
-        let Ok(placed) = outcome.result else {
-            return Ok(());
+        let placed = match outcome.result {
+            Ok(placed) => placed,
+            Err(failure) => {
+                prop_assert!(REASONS.contains(&failure.reason), "{}", failure.reason);
+                prop_assert!(!failure.message.is_empty());
+                // Only what no cluster fits leaves its clusters.
+                prop_assert!(!failure.empties_targets || failure.reason == "NoClusterFit");
+                return Ok(());
+            }
         };
         let names: Vec<&str> = placed.clusters.iter().map(|it| it.name.as_str()).collect();
         let distinct: std::collections::BTreeSet<&str> = names.iter().copied().collect();

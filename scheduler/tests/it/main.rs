@@ -15,6 +15,7 @@ mod explanation;
 mod filters;
 mod fixtures;
 mod laws;
+mod model;
 mod plugins;
 mod recovery;
 mod reference;
