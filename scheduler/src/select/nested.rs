@@ -3,7 +3,9 @@
 //! Each constraint speaks of the whole selection: two to three providers, at least four regions altogether, and so on. Groups are
 //! chosen level by level, outermost first; on each level every group chosen above keeps at least one group below.
 
-use super::region::{Cohort, choose_groups, group, pick, trace_chosen, trace_groups};
+use std::collections::BTreeSet;
+
+use super::region::{Cohort, Picked, choose_groups, group, trace_chosen, trace_groups};
 use super::{Aim, Candidate, Limits, Range, SelectError, Spread};
 use crate::request::Request;
 use crate::snapshot::Cluster;
@@ -83,7 +85,7 @@ pub(super) fn select(
     let all: Vec<usize> = (0..candidates.len()).collect();
     let groups = search.descend(0, &all, std::slice::from_ref(&all), sink)?;
     let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
-    let mut picked = pick(&groups, clusters.max);
+    let mut picked = search.pick(&groups);
     if let Some(needed) = aim.needed {
         picked.repair(candidates, needed, |out, r#in| {
             sink.record(|| Item::Swapped {
@@ -93,8 +95,12 @@ pub(super) fn select(
         });
         picked.check(request, candidates, needed)?;
     }
+    search.check_minima(&picked)?;
     Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
 }
+
+/// The groups of each level that selected clusters stand in.
+struct Covered<'a>(Vec<BTreeSet<&'a str>>);
 
 struct Search<'a, 'r> {
     request: &'a Request<'r>,
@@ -104,7 +110,86 @@ struct Search<'a, 'r> {
     aim: Aim,
 }
 
-impl Search<'_, '_> {
+impl<'a> Search<'a, '_> {
+    /// Picks a cluster of each innermost group and then others in canonical order.
+    ///
+    /// Where groups cross each other, as labels may, clusters of groups go first that a level still lacks.
+    fn pick(&self, groups: &[&[usize]]) -> Picked {
+        let mut covered = Covered(vec![BTreeSet::new(); self.levels.len()]);
+        let mut selected: Vec<(usize, usize)> = Vec::new();
+        let mut pool: Vec<(usize, usize)> = Vec::new();
+        for (group, members) in groups.iter().enumerate() {
+            let best = self.most_wanted(members.iter().copied(), &covered);
+            for &at in *members {
+                if Some(at) == best {
+                    self.cover(at, &mut covered);
+                    selected.push((at, group));
+                } else {
+                    pool.push((at, group));
+                }
+            }
+        }
+        // Positions are the canonical order.
+        pool.sort_unstable();
+        while selected.len() < self.clusters.max && self.lacking(&covered).is_some() {
+            let left = pool.iter().map(|&(at, _)| at);
+            let Some(best) = self.most_wanted(left, &covered) else {
+                break;
+            };
+            self.cover(best, &mut covered);
+            selected.extend(pool.extract_if(.., |&mut (at, _)| at == best));
+        }
+        let more = self.clusters.max.saturating_sub(selected.len());
+        selected.extend(pool.drain(..more.min(pool.len())));
+        Picked { selected, pool }
+    }
+
+    /// The first of those candidates that stand in the most groups which levels lack.
+    fn most_wanted(
+        &self,
+        among: impl Iterator<Item = usize>,
+        covered: &Covered<'_>,
+    ) -> Option<usize> {
+        let lacks = |at: usize| {
+            let levels = self.levels.iter().zip(&covered.0);
+            let lacking = levels.filter(|(level, covered)| {
+                covered.len() < level.range.min && !covered.contains(self.group_of(at, level))
+            });
+            lacking.count()
+        };
+        among.min_by_key(|&at| std::cmp::Reverse(lacks(at)))
+    }
+
+    fn cover(&self, at: usize, covered: &mut Covered<'a>) {
+        for (level, covered) in self.levels.iter().zip(&mut covered.0) {
+            covered.insert(self.group_of(at, level));
+        }
+    }
+
+    fn group_of(&self, at: usize, level: &Level<'_>) -> &'a str {
+        level.by.name(self.candidates[at].cluster(self.request))
+    }
+
+    /// A level that has fewer groups than it asks for.
+    fn lacking(&self, covered: &Covered<'_>) -> Option<&Level<'a>> {
+        let mut levels = self.levels.iter().zip(&covered.0);
+        let lacking = levels.find(|(level, covered)| covered.len() < level.range.min);
+        lacking.map(|(level, _)| level)
+    }
+
+    /// Fails if a level has fewer groups than it asks for, which can only be where groups cross each other.
+    fn check_minima(&self, picked: &Picked) -> Result<(), SelectError> {
+        let mut covered = Covered(vec![BTreeSet::new(); self.levels.len()]);
+        for &(at, _) in &picked.selected {
+            self.cover(at, &mut covered);
+        }
+        self.lacking(&covered).map_or(Ok(()), |level| {
+            Err(SelectError::TooFewGroups {
+                field: level.field.to_owned(),
+            })
+        })
+    }
+
     /// Chooses groups on this level and below among some candidates so that each parent keeps one; returns the innermost groups.
     ///
     /// Starts with as few groups as allowed and takes more, in growing steps, if the levels below find no choice.

@@ -156,7 +156,7 @@ pub(super) fn trace_chosen(
 /// Clusters picked from groups, and those left over, each with its group.
 pub(super) struct Picked {
     pub(super) selected: Vec<(usize, usize)>,
-    pool: Vec<(usize, usize)>,
+    pub(super) pool: Vec<(usize, usize)>,
 }
 
 /// Picks the first cluster of each group and then others in canonical order, up to a number of clusters.

@@ -20,4 +20,5 @@ mod plugins;
 mod recovery;
 mod reference;
 mod selection;
+mod spread_laws;
 mod steps;
