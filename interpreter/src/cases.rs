@@ -16,30 +16,136 @@
 use ::trace::NoTrace;
 use crds::config::InterpreterOperation;
 use crds::work::AggregatedStatusItem;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::interpreter::Interpreter;
 use crate::layer::{Answer, LayerName, Question};
 use crate::prune::{self, Rules};
+use crate::schema::{self, Mismatch, TypeName};
+
+/// A line is no case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct NoCase {
+    /// The column at which the line stops being JSON, from 1.
+    pub column: Option<usize>,
+    /// The field, and what is wrong with it.
+    pub problem: String,
+}
+
+impl NoCase {
+    fn new(problem: impl Into<String>) -> Self {
+        Self {
+            column: None,
+            problem: problem.into(),
+        }
+    }
+}
 
 /// One question.
-#[derive(Debug, Clone, Deserialize)]
 struct Case {
-    /// The operation's name, or `Prune`.
     op: InterpreterOperation,
     /// The template, the desired object of `Retain`, or the object in the member.
-    #[serde(default)]
     object: Value,
     /// The object in the member, for `Retain`; for `InterpretStatus` and `InterpretHealth` it may stand here or in `object`.
-    #[serde(default)]
     observed: Value,
     /// For `ReviseReplica`.
-    #[serde(default)]
-    replicas: i64,
+    replicas: Option<i64>,
     /// For `AggregateStatus`; without it the rules get no list at all.
-    #[serde(default)]
     items: Option<Vec<AggregatedStatusItem>>,
+}
+
+impl Case {
+    fn read(line: &[u8]) -> Result<Self, NoCase> {
+        let mut line: Value = serde_json::from_slice(line).map_err(|error| {
+            // The position that the parser tells is within the one line that it saw.
+            let problem = error.to_string();
+            let problem = problem.split(" at line ").next().unwrap_or_default();
+            NoCase {
+                column: Some(error.column()),
+                problem: format!("the line is no JSON: {problem}"),
+            }
+        })?;
+        let unfit = |mismatch: Mismatch| match &*mismatch.path {
+            "object" => NoCase::new(format!("the line: {}", mismatch.problem)),
+            _ => NoCase::new(mismatch.to_string()),
+        };
+        schema::check(TypeName::Case, &line).map_err(unfit)?;
+        let replicas = line.get("replicas").and_then(Value::as_number);
+        let replicas = replicas.and_then(schema::integer);
+        let mut take = |key: &str| line.get_mut(key).map(Value::take).unwrap_or_default();
+        let items = match take("items") {
+            Value::Null => None,
+            items => {
+                let decoded = schema::decode_list(TypeName::AggregatedStatusItem, items);
+                Some(decoded.map_err(unfit)?)
+            }
+        };
+        Ok(Self {
+            // The table knows the names.
+            op: serde_json::from_value(take("op"))
+                .map_err(|error| NoCase::new(format!("op: {error}")))?,
+            object: take("object"),
+            observed: take("observed"),
+            replicas,
+            items,
+        })
+    }
+
+    /// The fields that the operation needs are there.
+    fn check(&self, compat: bool) -> Result<(), NoCase> {
+        let is_about_members = matches!(
+            self.op,
+            InterpreterOperation::InterpretStatus | InterpreterOperation::InterpretHealth
+        );
+        let prune = self.op == InterpreterOperation::Prune;
+        match (is_about_members, &self.object, &self.observed) {
+            (true, Value::Null, observed) => check_object(observed, "object", false)?,
+            (true, _, observed) if !observed.is_null() => {
+                check_object(observed, "observed", false)?;
+            }
+            (_, object, _) => check_object(object, "object", prune)?,
+        }
+        match (self.op, self.replicas) {
+            (InterpreterOperation::Retain, _) => check_object(&self.observed, "observed", false),
+            (InterpreterOperation::ReviseReplica, None) => Err(NoCase::new(
+                "replicas: missing; ReviseReplica needs the number",
+            )),
+            (InterpreterOperation::ReviseReplica, Some(number)) if number < 0 && !compat => {
+                Err(NoCase::new(format!(
+                    "replicas: {number} is less than 0; a number of replicas is 0 or more"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_object(object: &Value, field: &str, any_kind: bool) -> Result<(), NoCase> {
+    if object.is_null() {
+        return Err(NoCase::new(format!(
+            "{field}: missing; it is the object that the question is about"
+        )));
+    }
+    if !object.is_object() {
+        return Err(NoCase::new(format!(
+            "{field}: expected an object, found {}",
+            schema::kind_of(object)
+        )));
+    }
+    for member in ["apiVersion", "kind"] {
+        let is_there = object
+            .get(member)
+            .and_then(Value::as_str)
+            .is_some_and(|text| !text.is_empty());
+        if !is_there && !any_kind {
+            return Err(NoCase::new(format!(
+                "{field}.{member}: missing; rules are found by apiVersion and kind"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What became of a question.
@@ -55,14 +161,17 @@ pub enum Outcome {
 }
 
 /// Answers one case; fails if the line is none, and says where.
-pub fn answer(interpreter: &Interpreter, line: &[u8]) -> Result<Outcome, serde_json::Error> {
+pub fn answer(interpreter: &Interpreter, line: &[u8]) -> Result<Outcome, NoCase> {
+    let case = Case::read(line)?;
+    case.check(interpreter.options().compat)?;
     let Case {
         op,
         object,
         observed,
         replicas,
         items,
-    } = serde_json::from_slice(line)?;
+    } = case;
+    let replicas = replicas.unwrap_or_default();
     let in_member = if observed.is_null() {
         &object
     } else {
@@ -218,13 +327,61 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_cases_say_where() {
+        let thing = r#"{"apiVersion": "example.com/v1", "kind": "Thing"}"#;
         for (line, problem) in [
-            ("{", "EOF while parsing an object at line 1 column 1"),
-            ("{\"object\": {}}", "missing field `op` at line 1 column 14"),
-            ("{\"op\": \"Fly\"}", "unknown variant `Fly`"),
+            (
+                "{",
+                "column 1: the line is no JSON: EOF while parsing an object",
+            ),
+            ("[]", "the line: expected an object, found a list"),
+            (r#"{"object": {}}"#, "op: required, but missing"),
+            (r#"{"op": 7}"#, "op: expected a string, found a number"),
+            (
+                r#"{"op": "Fly"}"#,
+                "op: \"Fly\" is none of Retain, InterpretReplica, InterpretComponent, ReviseReplica, InterpretStatus, AggregateStatus, InterpretHealth, InterpretDependency, Prune",
+            ),
+            (
+                r#"{"op": "InterpretHealth"}"#,
+                "object: missing; it is the object that the question is about",
+            ),
+            (
+                r#"{"op": "Prune", "object": [1]}"#,
+                "object: expected an object, found a list",
+            ),
+            (
+                r#"{"op": "InterpretHealth", "object": {"kind": "Thing"}}"#,
+                "object.apiVersion: missing; rules are found by apiVersion and kind",
+            ),
+            (
+                &format!(r#"{{"op": "Retain", "object": {thing}}}"#),
+                "observed: missing; it is the object that the question is about",
+            ),
+            (
+                &format!(r#"{{"op": "ReviseReplica", "object": {thing}}}"#),
+                "replicas: missing; ReviseReplica needs the number",
+            ),
+            (
+                &format!(r#"{{"op": "ReviseReplica", "object": {thing}, "replicas": -1}}"#),
+                "replicas: -1 is less than 0; a number of replicas is 0 or more",
+            ),
+            (
+                &format!(r#"{{"op": "ReviseReplica", "object": {thing}, "replicas": 3000000000}}"#),
+                "replicas: 3000000000 is outside the range of a 32-bit integer",
+            ),
+            (
+                &format!(
+                    r#"{{"op": "AggregateStatus", "object": {thing}, "items": [{{"cluster": "m1"}}]}}"#
+                ),
+                "items[0].clusterName: required, but missing",
+            ),
         ] {
-            let error = answer(&interpreter(true), line.as_bytes()).expect_err(line);
-            assert!(error.to_string().contains(problem), "{error}");
+            let error = answer(&interpreter(false), line.as_bytes()).expect_err(line);
+            let column = error.column.map(|column| format!("column {column}: "));
+            assert_eq!(
+                format!("{}{error}", column.unwrap_or_default()),
+                problem,
+                "{line}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ mod webhooks;
 use crds::config::{InterpreterOperation, ResourceInterpreterCustomization};
 
 use crate::layer::Target;
-use crate::lua::{Runtime, ScriptError, function_name};
+use crate::lua::{Runtime, ScriptError, function_name, signature};
 
 pub use webhooks::{FieldError, webhook_configuration};
 
@@ -28,7 +28,9 @@ pub enum Severity {
     Error,
 }
 
-/// Compiles the scripts, and looks for the target and the functions. Nothing is run.
+/// Compiles the scripts, and looks for the target and the functions.
+///
+/// No function of the script is called. What stands outside of them is run, as it is before every call.
 pub fn customization(
     customization: &ResourceInterpreterCustomization,
     runtime: &Runtime,
@@ -44,13 +46,14 @@ pub fn customization(
         });
     };
     if target.kind.is_empty() {
-        about_target("target.kind is empty");
+        about_target("target.kind is empty: name the kind that the rules are for");
     }
-    if Target::new(&target.api_version, &target.kind)
-        .version
-        .is_empty()
-    {
-        about_target("target.apiVersion is no group and version");
+    let parsed = Target::new(&target.api_version, &target.kind);
+    if parsed.version.is_empty() {
+        about_target(&format!(
+            "target.apiVersion {:?} is no group and version: write it as in the objects, such as apps/v1",
+            target.api_version
+        ));
     }
     for operation in InterpreterOperation::ALL {
         if let Some(script) = customization.spec.customizations.script(operation) {
@@ -65,18 +68,26 @@ fn script_finding(
     script: &str,
     runtime: &Runtime,
 ) -> Option<Finding> {
+    let error = match runtime.compile(script) {
+        Ok(script) => runtime.look_for(&script, operation).err()?,
+        Err(error) => error,
+    };
+    let ScriptError { line, message, .. } = error;
     let function = function_name(operation);
-    let (severity, line, message) = match runtime.compile(script) {
-        Err(ScriptError { line, message, .. }) => (Severity::Error, line, message),
-        Ok(script) if !script.defines(function) => {
-            let message = format!("the script does not define the function {function}");
-            (Severity::Warning, None, message)
-        }
-        Ok(_) => return None,
+    let remedy = || format!("define it as `{} … end`", signature(operation));
+    let message = if message == format!("not found function {function}") {
+        format!(
+            "the script does not define the function {function}: {}",
+            remedy()
+        )
+    } else if message.starts_with(&format!("{function} is a ")) {
+        format!("{message}: {}", remedy())
+    } else {
+        message
     };
     Some(Finding {
         operation: Some(operation),
-        severity,
+        severity: Severity::Error,
         line,
         message,
     })
@@ -178,7 +189,7 @@ mod tests {
                 ("replicaResource", "function Replicas() end"),
             ],
             &[
-                "Warning InterpretReplica 0: the script does not define the function GetReplicas",
+                "Error InterpretReplica 0: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`",
                 "Error InterpretHealth 2: expected `end`, found the end of the script",
             ],
         );
@@ -188,11 +199,28 @@ mod tests {
             &["Error InterpretHealth 1: no visible label 'nowhere' for <goto> at line 1"],
         );
         check(
+            &thing(),
+            &[
+                ("retention", "Retain = 5"),
+                ("healthInterpretation", "local x = 1\nlocal y = nil .. x"),
+                ("statusReflection", "while true do end"),
+                (
+                    "replicaResource",
+                    "local function define() GetReplicas = function() end end define()",
+                ),
+            ],
+            &[
+                "Error Retain 0: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`",
+                "Error InterpretStatus 1: ran more than 5000000 instructions",
+                "Error InterpretHealth 2: attempt to concatenate a nil value",
+            ],
+        );
+        check(
             &json!({"apiVersion": "a/b/c", "kind": ""}),
             &[],
             &[
-                "Error target 0: target.kind is empty",
-                "Error target 0: target.apiVersion is no group and version",
+                "Error target 0: target.kind is empty: name the kind that the rules are for",
+                "Error target 0: target.apiVersion \"a/b/c\" is no group and version: write it as in the objects, such as apps/v1",
             ],
         );
     }

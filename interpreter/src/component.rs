@@ -14,11 +14,11 @@ pub(crate) fn check(components: &[Component]) -> Result<(), Cause> {
     let mut names = BTreeSet::new();
     for (position, Component { name, .. }) in components.iter().enumerate() {
         let problem = if name.is_empty() {
-            "the name is empty".to_owned()
+            "name: empty; every component needs one".to_owned()
         } else if name.chars().count() > MAX_NAME {
-            format!("the name {name:?} is longer than {MAX_NAME} characters")
+            format!("name: {name:?} is longer than {MAX_NAME} characters")
         } else if !names.insert(name) {
-            format!("there is another one named {name:?}")
+            format!("name: there is another component named {name:?}")
         } else {
             continue;
         };
@@ -38,17 +38,17 @@ mod tests {
             (&["a", "b", &just][..], None),
             (
                 &["a", ""],
-                Some("component 1: the name is empty".to_owned()),
+                Some("components[1].name: empty; every component needs one".to_owned()),
             ),
             (
                 &[&*long],
                 Some(format!(
-                    "component 0: the name {long:?} is longer than 32 characters"
+                    "components[0].name: {long:?} is longer than 32 characters"
                 )),
             ),
             (
                 &["a", "b", "a"],
-                Some("component 2: there is another one named \"a\"".to_owned()),
+                Some("components[2].name: there is another component named \"a\"".to_owned()),
             ),
         ] {
             let component = |name: &&str| Component {

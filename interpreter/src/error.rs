@@ -44,17 +44,19 @@ pub enum Cause {
         problem: String,
     },
     /// A component that cannot be told from others, or not be stored.
-    #[error("component {position}: {problem}")]
+    #[error("components[{position}].{problem}")]
     Component {
         /// Its place in the answer, from 0.
         position: usize,
+        /// What is wrong with which of its fields.
         problem: String,
     },
     /// A dependency that cannot be looked up.
-    #[error("dependency {position}: {problem}")]
+    #[error("dependencies[{position}].{problem}")]
     Reference {
         /// Its place in the answer, from 0.
         position: usize,
+        /// What is wrong with which of its fields.
         problem: String,
     },
 }

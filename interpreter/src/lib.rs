@@ -33,6 +33,7 @@ pub mod cases;
 pub mod check;
 mod component;
 mod customization;
+pub mod document;
 mod error;
 mod interpreter;
 mod layer;

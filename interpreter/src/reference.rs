@@ -44,20 +44,21 @@ fn sort_key(
 
 fn problem_of(reference: &DependentObjectReference) -> Option<String> {
     if reference.api_version.is_empty() {
-        return Some("apiVersion is empty".to_owned());
+        return Some("apiVersion: empty; it is the group and version, such as v1".to_owned());
     }
     if reference.kind.is_empty() {
-        return Some("kind is empty".to_owned());
+        return Some("kind: empty".to_owned());
     }
     let name_is_empty = reference.name.as_deref().unwrap_or_default().is_empty();
     match &reference.label_selector {
         None if name_is_empty => Some(format!(
-            "{} has neither name nor labelSelector",
+            "name: {} has neither name nor labelSelector",
             reference.kind
         )),
         None => None,
-        Some(selector) => selector_problem(selector)
-            .map(|problem| format!("labelSelector of {}: {problem}", reference.kind)),
+        Some(selector) => {
+            selector_problem(selector).map(|problem| format!("labelSelector: {problem}"))
+        }
     }
 }
 
@@ -140,7 +141,7 @@ mod tests {
         let answer = check(&[reference]).err().map(|cause| cause.to_string());
         assert_eq!(
             answer,
-            problem.map(|problem| format!("dependency 0: {problem}"))
+            problem.map(|problem| format!("dependencies[0].{problem}"))
         );
     }
 
@@ -152,15 +153,15 @@ mod tests {
         );
         check_one(
             json!({"apiVersion": "", "kind": "Secret", "name": "s"}),
-            Some("apiVersion is empty"),
+            Some("apiVersion: empty; it is the group and version, such as v1"),
         );
         check_one(
             json!({"apiVersion": "v1", "kind": "", "name": "s"}),
-            Some("kind is empty"),
+            Some("kind: empty"),
         );
         check_one(
             json!({"apiVersion": "v1", "kind": "Secret", "name": ""}),
-            Some("Secret has neither name nor labelSelector"),
+            Some("name: Secret has neither name nor labelSelector"),
         );
     }
 
@@ -172,13 +173,13 @@ mod tests {
         check_one(
             with(json!({"matchLabels": {"a": "x".repeat(64)}})),
             Some(&format!(
-                "labelSelector of Secret: {:?} is no label value",
+                "labelSelector: {:?} is no label value",
                 "x".repeat(64)
             )),
         );
         check_one(
             with(json!({"matchLabels": {"-a": "x"}})),
-            Some("labelSelector of Secret: \"-a\" is no label key"),
+            Some("labelSelector: \"-a\" is no label key"),
         );
         let expression = |operator: &str, values: &[&str]| {
             with(
@@ -188,19 +189,19 @@ mod tests {
         check_one(expression("In", &["x"]), None);
         check_one(
             expression("In", &[]),
-            Some("labelSelector of Secret: operator In needs values"),
+            Some("labelSelector: operator In needs values"),
         );
         check_one(
             expression("Exists", &["x"]),
-            Some("labelSelector of Secret: operator Exists takes no values"),
+            Some("labelSelector: operator Exists takes no values"),
         );
         check_one(
             expression("Gt", &["1"]),
-            Some("labelSelector of Secret: unknown operator \"Gt\""),
+            Some("labelSelector: unknown operator \"Gt\""),
         );
         check_one(
             expression("NotIn", &["x y"]),
-            Some("labelSelector of Secret: \"x y\" is no label value"),
+            Some("labelSelector: \"x y\" is no label value"),
         );
     }
 }

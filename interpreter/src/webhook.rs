@@ -250,16 +250,16 @@ impl Layer for WebhookLayer {
         &self,
         target: Target<'_>,
         question: Question<'_>,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> Result<Answer, Cause> {
         let webhook = self
             .webhooks
             .matching(target, question.operation())
             .ok_or(Cause::NoHook)?;
         match self.answers.replies.get(&Key::of(&question)) {
-            Some((uid, reply)) => {
-                read(question, uid, reply).map_err(|problem| failed(&webhook.id, problem))
-            }
+            Some((uid, reply)) => read(question, uid, reply)
+                .and_then(|answer| sound(answer, context.options.compat))
+                .map_err(|problem| failed(&webhook.id, problem)),
             None => Err(failed(&webhook.id, "the webhook has not been asked")),
         }
     }
@@ -270,6 +270,16 @@ fn failed(webhook: &str, problem: impl Into<String>) -> Cause {
         webhook: webhook.to_owned(),
         problem: problem.into(),
     }
+}
+
+/// The answer, when it names objects and components that there can be.
+fn sound(answer: Answer, compat: bool) -> Result<Answer, String> {
+    let checked = match &answer {
+        Answer::Dependencies(references) => crate::reference::check(references),
+        Answer::Components(components) if !compat => crate::component::check(components),
+        _ => Ok(()),
+    };
+    checked.map(|()| answer).map_err(|cause| cause.to_string())
 }
 
 /// What a reply says to a question.

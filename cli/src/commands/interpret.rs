@@ -6,6 +6,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use crds::config::InterpreterOperation;
+use serde::Serialize;
 
 use crate::{
     Global,
@@ -26,6 +27,7 @@ use crate::{
     about = "Try rules of the resource interpreter, without any cluster",
     after_help = "Examples:
   navarch interpret -f rules.yaml --check
+  navarch interpret -f examples/interpreter --check              every customization in a directory
   navarch interpret -f rules.yaml --operation InterpretHealth --observed-file object.yaml
   navarch interpret -f rules.yaml --operation ReviseReplica --desired-file object.yaml --replica 3
   navarch interpret -f rules.yaml --operation AggregateStatus --desired-file object.yaml --status-file status.yaml
@@ -40,7 +42,8 @@ pub(crate) struct InterpretArgs {
     #[arg(value_name = "NAME", requires = "edit", conflicts_with = "filename")]
     name: Option<String>,
 
-    /// Customizations: files, directories, URLs or `-`; without any the built-in rules alone
+    /// Customizations: files, directories, URLs or `-`; without any the built-in rules alone. What else there is in a directory is
+    /// skipped
     #[arg(
         short = 'f',
         long = "filename",
@@ -75,13 +78,12 @@ pub(crate) struct InterpretArgs {
         long,
         alias = "desired-replica",
         value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true,
+        value_parser = replicas,
         allow_negative_numbers = true
     )]
-    replica: i32,
+    replica: Option<i32>,
 
-    /// Look for mistakes in the customizations, and run nothing
+    /// Look for mistakes in the customizations: in their fields, and in their scripts, of which no function is called
     #[arg(long, conflicts_with_all = ["cases", "edit"])]
     check: bool,
 
@@ -106,15 +108,9 @@ pub(crate) struct InterpretArgs {
     #[arg(long)]
     compat: bool,
 
-    /// How to print results
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        help_heading = "Output",
-        default_value = "yaml"
-    )]
-    output: Format,
+    /// How to print results [default: yaml; text of --check and --builtin]
+    #[arg(short, long, value_name = "FORMAT", help_heading = "Output")]
+    output: Option<Format>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -122,6 +118,13 @@ enum Format {
     Yaml,
     /// With the layer that answered, and the time that it took
     Json,
+}
+
+fn replicas(text: &str) -> Result<i32, String> {
+    match text.parse::<i32>() {
+        Ok(number @ 0..) => Ok(number),
+        _ => Err(format!("a number of replicas is from 0 to {}", i32::MAX)),
+    }
 }
 
 fn operation(text: &str) -> Result<InterpreterOperation, String> {
@@ -143,20 +146,35 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         return edit::run(&args.filename, args.name.as_deref(), args.show_doc, global);
     }
     if args.builtin {
-        return super::print(&builtin::list(args.operation, args.compat));
+        let list = builtin::list(args.operation, args.compat);
+        return super::print(&formatted(args.output, &list, builtin::List::text)?);
     }
-    let customizations = sources::customizations(&args.filename, args.recursive)?;
-    if args.check {
-        if customizations.is_empty() {
-            return Err(Failure::new("no customization given").with_hint("name files with -f"));
+    if args.check && args.filename.is_empty() {
+        return Err(Failure::new("--check needs customizations")
+            .with_hint("name files or directories with -f; what is built in lists --builtin"));
+    }
+    let found = sources::find(&args.filename, args.recursive)?;
+    if !global.quiet {
+        for skipped in &found.skipped {
+            eprintln!("{skipped}");
         }
-        let report = check::check(&customizations);
-        super::print(&report.text)?;
-        return match report.failed {
+    }
+    if args.check {
+        let report = check::check(&found.documents);
+        super::print(&formatted(args.output, &report, check::Report::text)?)?;
+        return match report.failed() {
             0 => Ok(()),
-            1 => Err(Failure::new("a customization cannot work")),
-            many => Err(Failure::new(format!("{many} customizations cannot work"))),
+            1 => Err(Failure::new("a customization cannot work as it is written")),
+            many => Err(Failure::new(format!(
+                "{many} customizations cannot work as they are written"
+            ))),
         };
+    }
+    let (customizations, warnings) = found.sound()?;
+    if !global.quiet {
+        for warning in &warnings {
+            eprintln!("warning: {warning}");
+        }
     }
     let rules = Rules::new(&customizations, args.compat);
     if !global.quiet {
@@ -168,8 +186,10 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         return answer_cases(&rules, global);
     }
     let Some(operation) = args.operation else {
-        return Err(Failure::new("nothing to do")
-            .with_hint("give --operation with its files, --check, --cases or --edit"));
+        return Err(
+            Failure::new("nothing to do: neither --operation nor --check, --cases, --edit or --builtin is given")
+                .with_hint("navarch interpret -f rules.yaml --check\nnavarch interpret -f rules.yaml --operation InterpretHealth --observed-file object.yaml"),
+        );
     };
     let question = execute::Question {
         operation,
@@ -183,9 +203,25 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         eprintln!("{line}");
     }
     super::print(&match args.output {
-        Format::Yaml => executed.yaml()?,
-        Format::Json => executed.json(),
+        Some(Format::Json) => executed.json(),
+        Some(Format::Yaml) | None => executed.yaml()?,
     })
+}
+
+/// Data in the format that the user asks for, else as text.
+fn formatted<T: Serialize>(
+    format: Option<Format>,
+    data: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<String, Failure> {
+    let printed = match format {
+        None => return Ok(text(data)),
+        Some(Format::Json) => serde_json::to_string_pretty(data)
+            .map(|text| text + "\n")
+            .map_err(|error| error.to_string()),
+        Some(Format::Yaml) => serde_saphyr::to_string(data).map_err(|error| error.to_string()),
+    };
+    printed.map_err(|error| Failure::new(format!("print the result: {error}")))
 }
 
 fn answer_cases(rules: &rules::Rules, global: &Global) -> Result<(), Failure> {
@@ -210,4 +246,36 @@ fn answer_cases(rules: &rules::Rules, global: &Global) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_replicas_are_not_negative() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("2147483647", Some(i32::MAX)),
+            ("2147483648", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+        ] {
+            assert_eq!(replicas(text).ok(), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_are_printed_in_the_format_that_is_asked_for() {
+        let list = builtin::list(Some(InterpreterOperation::InterpretComponent), false);
+        let print = |format| formatted(format, &list, builtin::List::text).unwrap();
+        let from_json: serde_json::Value =
+            serde_json::from_str(&print(Some(Format::Json))).unwrap();
+        let from_yaml: serde_json::Value =
+            serde_saphyr::from_str(&print(Some(Format::Yaml))).unwrap();
+        assert_eq!(from_json, from_yaml);
+        assert!(from_json[0]["operations"].is_array());
+        assert!(print(None).contains("ray.io/v1 RayCluster"));
+    }
 }

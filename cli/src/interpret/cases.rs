@@ -34,15 +34,16 @@ pub(crate) fn answer<R: Read>(
             continue;
         }
         tally.cases += 1;
-        let outcome = cases::answer(&rules.interpreter, &line).unwrap_or_else(|error| {
-            tally.malformed += 1;
-            // The position that the parser tells is within the one line that it saw.
-            let problem = error.to_string();
-            let problem = problem.split(" at line ").next().unwrap_or_default();
-            Outcome::Failed {
-                error: format!("line {number}, column {}: {problem}", error.column()),
-            }
-        });
+        let outcome =
+            cases::answer(&rules.interpreter, line.trim_ascii_end()).unwrap_or_else(|error| {
+                tally.malformed += 1;
+                let column = error
+                    .column
+                    .map_or_else(String::new, |column| format!(", column {column}"));
+                Outcome::Failed {
+                    error: format!("line {number}{column}: {error}"),
+                }
+            });
         serde_json::to_writer(&mut output, &outcome)?;
         output.write_all(b"\n")?;
     }

@@ -1,75 +1,186 @@
-//! What is wrong with customizations, without running them.
+//! What is wrong with customizations, without calling any function of them.
 
 use std::fmt::Write as _;
 
 use crds::config::{InterpreterOperation, ResourceInterpreterCustomization};
-use interpreter::{
-    Limits, Runtime,
-    check::{self, Finding, Severity},
-};
+use interpreter::{Limits, Runtime, check};
+use serde::Serialize;
 
-use super::sources::Sourced;
+use super::sources::Document;
 
+/// What there is to say of each customization.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
 pub(crate) struct Report {
-    pub(crate) text: String,
-    /// Customizations that cannot work.
-    pub(crate) failed: usize,
+    checked: Vec<Checked>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<String>,
+    name: String,
+    api_version: String,
+    kind: String,
+    /// What is wrong beside the scripts.
+    problems: Vec<Told>,
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told {
+    /// In the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    operation: &'static str,
+    result: Verdict,
+    /// In the script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Verdict {
+    Unset,
+    Pass,
+    Error,
 }
 
 /// Says of each customization, rule by rule, whether it can work.
-pub(crate) fn check(customizations: &[Sourced<ResourceInterpreterCustomization>]) -> Report {
+pub(crate) fn check(documents: &[Document]) -> Report {
     let runtime = Runtime::new(Limits::default());
-    let mut report = Report {
-        text: String::new(),
-        failed: 0,
-    };
-    for Sourced { source, object } in customizations {
-        let findings = check::customization(object, &runtime);
-        let others = customizations.iter().map(|other| &other.object);
-        let conflicts = check::conflicts(object, others);
-        let is_error = |finding: &Finding| finding.severity == Severity::Error;
-        report.failed += usize::from(findings.iter().any(is_error) || !conflicts.is_empty());
-        let target = &object.spec.target;
-        let name = object.metadata.name.as_deref().unwrap_or_default();
-        let verdict = |operation: InterpreterOperation| {
-            let is_own = |it: &&Finding| it.operation == Some(operation);
-            if let Some(finding) = findings.iter().find(is_own) {
-                return tell(finding);
-            }
-            if let Some((_, other)) = conflicts.iter().find(|(of, _)| *of == operation) {
-                return format!("ERROR: customization {other} has a script for it as well");
-            }
-            let script = object.spec.customizations.script(operation);
-            if script.is_some() { "PASS" } else { "UNSET" }.to_owned()
+    let others = || documents.iter().filter_map(|other| other.object.as_ref());
+    let checked = documents.iter().map(|document| {
+        let mut checked = Checked {
+            source: document.source.clone(),
+            document: document.place.clone(),
+            name: document.name.clone(),
+            api_version: String::new(),
+            kind: String::new(),
+            problems: Vec::new(),
+            rules: Vec::new(),
         };
-        // Writing into a String cannot fail.
-        let _ = writeln!(report.text, "-----------------------------------");
-        let _ = writeln!(report.text, "SOURCE: {source}");
-        let _ = writeln!(report.text, "NAME:   {name}");
-        let _ = writeln!(
-            report.text,
-            "TARGET: {} {}",
-            target.api_version, target.kind
-        );
-        for finding in findings.iter().filter(|it| it.operation.is_none()) {
-            let _ = writeln!(report.text, "        {}", tell(finding));
+        let problems = document.problems.iter().map(|(line, problem)| Told {
+            line: Some(*line),
+            message: problem.mismatch.to_string(),
+        });
+        checked.problems.extend(problems);
+        if let Some(object) = &document.object {
+            check_object(&mut checked, object, others(), &runtime);
         }
-        let _ = writeln!(report.text, "RULES:");
-        for operation in InterpreterOperation::ALL {
-            let label = format!("{operation}:");
-            let _ = writeln!(report.text, "    {label:<21}{}", verdict(operation));
-        }
+        checked
+    });
+    Report {
+        checked: checked.collect(),
     }
-    report
 }
 
-fn tell(finding: &Finding) -> String {
-    let severity = match finding.severity {
-        Severity::Error => "ERROR",
-        Severity::Warning => "WARNING",
-    };
-    match finding.line {
-        Some(line) => format!("{severity}: line {line}: {}", finding.message),
-        None => format!("{severity}: {}", finding.message),
+fn check_object<'a>(
+    checked: &mut Checked,
+    object: &ResourceInterpreterCustomization,
+    others: impl Iterator<Item = &'a ResourceInterpreterCustomization>,
+    runtime: &Runtime,
+) {
+    let findings = check::customization(object, runtime);
+    let conflicts = check::conflicts(object, others);
+    let target = &object.spec.target;
+    checked.api_version.clone_from(&target.api_version);
+    checked.kind.clone_from(&target.kind);
+    for finding in findings.iter().filter(|it| it.operation.is_none()) {
+        checked.problems.push(Told {
+            line: None,
+            message: format!("spec.{}", finding.message),
+        });
+    }
+    checked.rules = InterpreterOperation::ALL
+        .into_iter()
+        .map(|operation| {
+            let rule = |result, line, message| Rule {
+                operation: operation.as_str(),
+                result,
+                line,
+                message,
+            };
+            let finding = findings.iter().find(|it| it.operation == Some(operation));
+            if let Some(finding) = finding {
+                return rule(Verdict::Error, finding.line, Some(finding.message.clone()));
+            }
+            if let Some((_, other)) = conflicts.iter().find(|(of, _)| *of == operation) {
+                let message = format!(
+                    "customization {other} has a script for it as well; keep one of the two"
+                );
+                return rule(Verdict::Error, None, Some(message));
+            }
+            let script = object.spec.customizations.script(operation);
+            let result = if script.is_some() {
+                Verdict::Pass
+            } else {
+                Verdict::Unset
+            };
+            rule(result, None, None)
+        })
+        .collect();
+}
+
+impl Checked {
+    fn has_failed(&self) -> bool {
+        let is_error = |rule: &Rule| rule.result == Verdict::Error;
+        !self.problems.is_empty() || self.rules.iter().any(is_error)
+    }
+}
+
+impl Report {
+    /// Customizations that cannot work as they are written.
+    pub(crate) fn failed(&self) -> usize {
+        self.checked.iter().filter(|it| it.has_failed()).count()
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        for checked in &self.checked {
+            let place = checked.document.as_ref();
+            let place = place.map_or_else(String::new, |place| format!(", {place}"));
+            let _ = writeln!(text, "-----------------------------------");
+            let _ = writeln!(text, "SOURCE: {}{place}", checked.source);
+            let _ = writeln!(text, "NAME:   {}", checked.name);
+            let target = format!("{} {}", checked.api_version, checked.kind);
+            let _ = writeln!(text, "TARGET: {}", target.trim());
+            for Told { line, message } in &checked.problems {
+                let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+                let _ = writeln!(text, "        ERROR: {line}{message}");
+            }
+            if checked.rules.is_empty() {
+                continue;
+            }
+            let _ = writeln!(text, "RULES:");
+            for rule in &checked.rules {
+                let label = format!("{}:", rule.operation);
+                let verdict = match (rule.result, rule.line, &rule.message) {
+                    (Verdict::Unset, ..) => "UNSET".to_owned(),
+                    (Verdict::Pass, ..) => "PASS".to_owned(),
+                    (Verdict::Error, Some(line), Some(message)) => {
+                        format!("ERROR: line {line}: {message}")
+                    }
+                    (Verdict::Error, _, message) => {
+                        format!("ERROR: {}", message.as_deref().unwrap_or_default())
+                    }
+                };
+                let _ = writeln!(text, "    {label:<21}{verdict}");
+            }
+        }
+        text
     }
 }

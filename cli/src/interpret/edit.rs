@@ -56,13 +56,14 @@ pub(crate) fn run(
 
 fn in_file(name: &str, show_doc: bool, global: &Global) -> Result<(), Failure> {
     let file = Path::new(name);
-    let mut found = sources::customizations(&[name.to_owned()], false)?;
+    let (mut found, _) = sources::find(&[name.to_owned()], false)?.sound()?;
     let (Some(found), true, true) = (found.pop(), found.is_empty(), file.is_file()) else {
         return Err(Failure::new(format!(
             "{name}: not a file with exactly one customization"
-        )));
+        ))
+        .with_hint("--edit writes the file anew; give one that holds the customization and nothing else"));
     };
-    let Some((scratch, edited)) = edited(found.object, show_doc, global)? else {
+    let Some((scratch, edited)) = edited(found, show_doc, global)? else {
         return Ok(());
     };
     let text = if is_json(&fs::read_to_string(file)?) {
@@ -86,12 +87,7 @@ async fn on_server(name: &str, show_doc: bool, global: &Global) -> Result<(), Fa
     let access = access(global.kubeconfig.as_deref(), global.context.as_deref()).await?;
     let client = Client::try_from(access.config).map_err(|error| Failure::new(chain(&error)))?;
     let api: Api<ResourceInterpreterCustomization> = Api::all(client);
-    let failed = |error: kube::Error| {
-        Failure::new(format!(
-            "resourceinterpretercustomization {name}: {}",
-            chain(&error)
-        ))
-    };
+    let failed = |error: kube::Error| refused(name, &error);
     let found = api.get(name).await.map_err(failed)?;
     let Some((scratch, edited)) = edited(found.clone(), show_doc, global)? else {
         return Ok(());
@@ -109,6 +105,31 @@ async fn on_server(name: &str, show_doc: bool, global: &Global) -> Result<(), Fa
     })?;
     fs::remove_file(&scratch)?;
     Ok(())
+}
+
+/// Why the server does not give or take a customization.
+fn refused(name: &str, error: &kube::Error) -> Failure {
+    match error {
+        kube::Error::Api(status) if status.code == 404 && status.message.contains(name) => {
+            Failure::new(format!(
+                "there is no ResourceInterpreterCustomization {name:?} on the server"
+            ))
+            .with_hint("`kubectl get resourceinterpretercustomizations` lists them; for one in a file use -f FILE --edit")
+        }
+        kube::Error::Api(status) if status.code == 404 => {
+            Failure::new("the server knows no ResourceInterpreterCustomization").with_hint(
+                "this may be a member, not the control plane: choose with --kubeconfig and --context",
+            )
+        }
+        kube::Error::Api(status) if !status.message.is_empty() => Failure::new(format!(
+            "ResourceInterpreterCustomization {name:?}: {}",
+            status.message
+        )),
+        other => Failure::new(format!(
+            "ResourceInterpreterCustomization {name:?}: {}",
+            chain(other)
+        )),
+    }
 }
 
 /// The merge patch that changes target and scripts, of the version that was edited and no later one.
@@ -414,6 +435,29 @@ mod tests {
             "{problem}"
         );
         assert_eq!(first_error(&things()), None);
+    }
+
+    #[test]
+    fn refusals_of_the_server_are_sentences() {
+        let refusal = |code: u16, message: &str| {
+            let status = kube::core::Status::failure(message, "").with_code(code);
+            refused("nope", &kube::Error::Api(status.boxed())).message
+        };
+        assert_eq!(
+            refusal(
+                404,
+                "resourceinterpretercustomizations.config.karmada.io \"nope\" not found"
+            ),
+            "there is no ResourceInterpreterCustomization \"nope\" on the server"
+        );
+        assert_eq!(
+            refusal(404, "the server could not find the requested resource"),
+            "the server knows no ResourceInterpreterCustomization"
+        );
+        assert_eq!(
+            refusal(403, "user u may not"),
+            "ResourceInterpreterCustomization \"nope\": user u may not"
+        );
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub(crate) struct Question<'a> {
     pub(crate) desired: Option<&'a Path>,
     pub(crate) observed: Option<&'a Path>,
     pub(crate) statuses: &'a [PathBuf],
-    pub(crate) replicas: i32,
+    /// For `ReviseReplica`.
+    pub(crate) replicas: Option<i32>,
 }
 
 /// What came of it.
@@ -36,10 +37,17 @@ pub(crate) struct Executed {
 
 pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed, Failure> {
     let operation = question.operation;
+    let replicas = match (operation, question.replicas) {
+        (InterpreterOperation::ReviseReplica, None) => {
+            return Err(Failure::new("ReviseReplica needs --replica")
+                .with_hint("give the number that the object is to have, such as --replica 3"));
+        }
+        (_, replicas) => replicas.unwrap_or_default(),
+    };
     let (object, observed) = objects(question)?;
     let mut items: Vec<AggregatedStatusItem> = Vec::new();
     for path in question.statuses {
-        items.extend(sources::list::<AggregatedStatusItem>(path)?);
+        items.extend(sources::status_items(path)?);
     }
     let kind = Target::of(&object).to_string();
     let asked = match operation {
@@ -53,7 +61,7 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
         }
         InterpreterOperation::ReviseReplica => Asked::ReviseReplica {
             object,
-            replicas: question.replicas.into(),
+            replicas: replicas.into(),
         },
         InterpreterOperation::Retain => Asked::Retain {
             desired: object,
@@ -92,20 +100,33 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
 /// The object in question, and the observed one of `Retain`.
 fn objects(question: &Question<'_>) -> Result<(Value, Value), Failure> {
     let operation = question.operation;
+    // What the operation is about, for hints; either flag is taken.
+    let usual = match operation {
+        InterpreterOperation::InterpretStatus | InterpreterOperation::InterpretHealth => {
+            "--observed-file with the object as a member has it"
+        }
+        _ => "--desired-file with the template",
+    };
     match (operation, question.desired, question.observed) {
         (InterpreterOperation::Retain, Some(desired), Some(observed)) => {
             Ok((sources::object(desired)?, sources::object(observed)?))
         }
-        (InterpreterOperation::Retain, ..) => Err(Failure::new(
+        (InterpreterOperation::Retain, desired, _) => Err(Failure::new(
             "Retain needs --desired-file and --observed-file",
-        )),
+        )
+        .with_hint(match desired {
+            Some(_) => "add --observed-file with the object as a member has it",
+            None => "add --desired-file with the object as the control plane wants it",
+        })),
         (_, Some(one), None) | (_, None, Some(one)) => Ok((sources::object(one)?, Value::Null)),
         (_, Some(_), Some(_)) => Err(Failure::new(format!(
             "{operation} takes --desired-file or --observed-file, not both"
-        ))),
+        ))
+        .with_hint(format!("give {usual}"))),
         (_, None, None) => Err(Failure::new(format!(
             "{operation} needs --desired-file or --observed-file"
-        ))),
+        ))
+        .with_hint(format!("give {usual}"))),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod edit;
 pub(crate) mod execute;
 pub(crate) mod rules;
 pub(crate) mod sources;
+mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -10,21 +10,15 @@ use interpreter::{
     Clock, Customizations, Interpreter, Limits, Note, Options, Runtime, third_party,
 };
 
-use super::sources::Sourced;
-
 pub(crate) struct Rules {
     pub(crate) interpreter: Interpreter,
     notes: Vec<Note>,
 }
 
 impl Rules {
-    pub(crate) fn new(
-        customizations: &[Sourced<ResourceInterpreterCustomization>],
-        compat: bool,
-    ) -> Self {
+    pub(crate) fn new(customizations: &[ResourceInterpreterCustomization], compat: bool) -> Self {
         let runtime = Runtime::new(Limits::default());
-        let objects = customizations.iter().map(|it| &it.object);
-        let customizations = Customizations::new(objects, &runtime, None);
+        let customizations = Customizations::new(customizations, &runtime, None);
         let notes = customizations.notes().to_vec();
         let interpreter = Interpreter::native(Arc::new(SystemClock(Instant::now())))
             .with_layer(Arc::new(customizations))

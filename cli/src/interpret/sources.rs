@@ -1,90 +1,253 @@
 //! Objects from files, directories, URLs and standard input.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
 };
 
-use crds::config::ResourceInterpreterCustomization;
+use crds::{config::ResourceInterpreterCustomization, work::AggregatedStatusItem};
+use interpreter::{
+    Mismatch,
+    check::Severity,
+    document::{self, Problem},
+};
 use kube::{Client, Config};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::yaml::{self, Node};
 use crate::failure::Failure;
 
-/// An object, and where it came from.
+const KIND: &str = ResourceInterpreterCustomization::KIND;
+
+/// A document that is meant to be a customization.
 #[derive(Debug, Clone)]
-pub(crate) struct Sourced<T> {
+pub(crate) struct Document {
     pub(crate) source: String,
-    pub(crate) object: T,
+    /// Its place in the file, where the file has several: `document 2`.
+    pub(crate) place: Option<String>,
+    pub(crate) name: String,
+    /// What is wrong with its fields, each with its line.
+    pub(crate) problems: Vec<(u64, Problem)>,
+    /// None when it cannot be read as a customization.
+    pub(crate) object: Option<ResourceInterpreterCustomization>,
 }
 
-/// The customizations in these places. Lists count as what they hold.
-pub(crate) fn customizations(
-    names: &[String],
-    recursive: bool,
-) -> Result<Vec<Sourced<ResourceInterpreterCustomization>>, Failure> {
-    let mut found = Vec::new();
+impl Document {
+    /// The file, and which object in it.
+    pub(crate) fn label(&self) -> String {
+        let Self {
+            source,
+            place,
+            name,
+            ..
+        } = self;
+        match place {
+            Some(place) => format!("{source}, {place} ({KIND} {name:?})"),
+            None => format!("{source} ({KIND} {name:?})"),
+        }
+    }
+}
+
+/// What there is in some places.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) documents: Vec<Document>,
+    /// What was left out, a line for each file.
+    pub(crate) skipped: Vec<String>,
+}
+
+impl Found {
+    /// The customizations, when all of them can be read; and what the API server would drop of them.
+    pub(crate) fn sound(
+        self,
+    ) -> Result<(Vec<ResourceInterpreterCustomization>, Vec<String>), Failure> {
+        let (mut sound, mut warnings) = (Vec::new(), Vec::new());
+        for document in self.documents {
+            let label = document.label();
+            for (line, problem) in &document.problems {
+                let text = format!("{label}, line {line}: {}", problem.mismatch);
+                match problem.severity {
+                    Severity::Error => return Err(Failure::new(text)),
+                    Severity::Warning => warnings.push(text),
+                }
+            }
+            sound.extend(document.object);
+        }
+        Ok((sound, warnings))
+    }
+}
+
+/// Looks for customizations in files, directories and URLs. Lists count as what they hold; what is no customization is left
+/// out, but a file that the user names has to hold one.
+pub(crate) fn find(names: &[String], recursive: bool) -> Result<Found, Failure> {
+    let mut found = Found::default();
     for name in names {
+        let is_folder = Path::new(name).is_dir();
         for (source, text) in texts(name, recursive)? {
-            for document in documents::<Value>(&source, &text)? {
-                collect(&source, document, &mut found)?;
+            let documents = yaml::documents(&text)
+                .map_err(|problem| Failure::new(format!("{source}: {problem}")))?;
+            let before = found.documents.len();
+            let mut others = Vec::new();
+            let is_only = documents.len() == 1;
+            for (number, node) in (1..).zip(documents) {
+                let place = (!is_only).then(|| format!("document {number}"));
+                collect(&source, place, node, &mut found.documents, &mut others);
+            }
+            let has_some = found.documents.len() > before;
+            if !has_some && !is_folder {
+                return Err(no_customization(&source, &others));
+            }
+            if !others.is_empty() || !has_some {
+                found.skipped.push(skipped(&source, has_some, &others));
             }
         }
+    }
+    if found.documents.is_empty() && !names.is_empty() {
+        let hint = if recursive {
+            "name files or directories with customizations"
+        } else {
+            "name files with customizations, or look into the directories below with -R"
+        };
+        return Err(Failure::new(format!("no {KIND} in {}", names.join(", "))).with_hint(hint));
     }
     Ok(found)
 }
 
+fn no_customization(source: &str, others: &[String]) -> Failure {
+    let message = if others.is_empty() {
+        format!("{source}: there is no {KIND} in it: the file is empty")
+    } else {
+        format!("{source}: there is no {KIND} in it, but {}", kinds(others))
+    };
+    Failure::new(message).with_hint(
+        "-f takes customizations; objects to try them on go with --desired-file or --observed-file",
+    )
+}
+
+fn skipped(source: &str, has_some: bool, others: &[String]) -> String {
+    match (has_some, others.len()) {
+        (_, 0) => format!("{source}: skipped, it is empty"),
+        (false, _) => format!(
+            "{source}: skipped, it holds no {KIND}, but {}",
+            kinds(others)
+        ),
+        (true, 1) => format!(
+            "{source}: skipped a document that is no {KIND}: {}",
+            kinds(others)
+        ),
+        (true, many) => format!(
+            "{source}: skipped {many} documents that are no {KIND}: {}",
+            kinds(others)
+        ),
+    }
+}
+
+fn kinds(kinds: &[String]) -> String {
+    let kinds: BTreeSet<&str> = kinds.iter().map(String::as_str).collect();
+    kinds.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn collect(
     source: &str,
-    document: Value,
-    found: &mut Vec<Sourced<ResourceInterpreterCustomization>>,
-) -> Result<(), Failure> {
-    let kind = document
-        .get("kind")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    place: Option<String>,
+    node: Node,
+    found: &mut Vec<Document>,
+    others: &mut Vec<String>,
+) {
+    let value = node.value();
+    let text = |pointer: &str| {
+        let found = value.pointer(pointer).and_then(Value::as_str);
+        found.unwrap_or_default().to_owned()
+    };
+    let kind = text("/kind");
     if kind == "List" || kind == "ResourceInterpreterCustomizationList" {
-        let items = document.get("items").and_then(Value::as_array).cloned();
-        for item in items.unwrap_or_default() {
-            collect(source, item, found)?;
+        for (position, item) in node.into_items("items").into_iter().enumerate() {
+            let place = match &place {
+                Some(place) => format!("{place}, items[{position}]"),
+                None => format!("items[{position}]"),
+            };
+            collect(source, Some(place), item, found, others);
         }
-        return Ok(());
+        return;
     }
-    if kind != "ResourceInterpreterCustomization" {
-        return Err(Failure::new(format!(
-            "{source}: kind {kind:?} is not ResourceInterpreterCustomization"
-        )));
+    if kind != KIND {
+        others.push(if kind.is_empty() {
+            "a document without kind".to_owned()
+        } else {
+            kind
+        });
+        return;
     }
-    let object = serde_json::from_value(document)
-        .map_err(|error| Failure::new(format!("{source}: {error}")))?;
-    found.push(Sourced {
+    let mut problems: Vec<_> = document::problems_of_customization(&value)
+        .into_iter()
+        .map(|problem| (node.line_of(&problem.mismatch.path), problem))
+        .collect();
+    let name = text("/metadata/name");
+    let object = match document::customization(value) {
+        Ok(object) => Some(object),
+        Err(mismatch) => {
+            if problems.iter().all(|(_, it)| it.mismatch != mismatch) {
+                let severity = Severity::Error;
+                problems.push((node.line(), Problem { severity, mismatch }));
+            }
+            None
+        }
+    };
+    found.push(Document {
         source: source.to_owned(),
+        place,
+        name,
+        problems,
         object,
     });
-    Ok(())
 }
 
 /// The one object in a file.
 pub(crate) fn object(path: &Path) -> Result<Value, Failure> {
-    let source = path.display().to_string();
-    let mut documents = documents::<Value>(&source, &read(path)?)?;
-    match documents.pop() {
-        Some(object) if documents.is_empty() && object.is_object() => Ok(object),
-        _ => Err(Failure::new(format!("{source}: not exactly one object"))),
+    let source = path.display();
+    let failed = |problem: String| Failure::new(format!("{source}: {problem}"));
+    let documents = yaml::documents(&read(path)?).map_err(failed)?;
+    let [node] = &documents[..] else {
+        return Err(failed(match documents.len() {
+            0 => "the file is empty; it has to hold one object".to_owned(),
+            many => format!("the file holds {many} documents; it has to hold one object"),
+        }));
+    };
+    let object = node.value();
+    if !object.is_object() {
+        return Err(failed(format!(
+            "line {}: expected an object, such as one that `kubectl get -o yaml` prints",
+            node.line()
+        )));
     }
+    for field in ["apiVersion", "kind"] {
+        let text = object.get(field).and_then(Value::as_str);
+        if text.is_none_or(str::is_empty) {
+            return Err(failed(format!(
+                "{field}: missing; rules are found by apiVersion and kind"
+            )));
+        }
+    }
+    Ok(object)
 }
 
-/// Every document of a file.
-pub(crate) fn list<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Failure> {
-    documents(&path.display().to_string(), &read(path)?)
-}
-
-fn documents<T: DeserializeOwned>(source: &str, text: &str) -> Result<Vec<T>, Failure> {
-    let parsed = serde_saphyr::from_multiple::<Option<T>>(text)
-        .map_err(|error| Failure::new(format!("{source}: {error}")))?;
-    Ok(parsed.into_iter().flatten().collect())
+/// What is known of an object in clusters, each document of a file being one cluster's.
+pub(crate) fn status_items(path: &Path) -> Result<Vec<AggregatedStatusItem>, Failure> {
+    let source = path.display();
+    let failed = |problem: String| Failure::new(format!("{source}{problem}"));
+    let documents =
+        yaml::documents(&read(path)?).map_err(|problem| failed(format!(": {problem}")))?;
+    let item = |(number, node): (usize, &Node)| {
+        document::status_item(node.value()).map_err(|mismatch: Mismatch| {
+            let line = node.line_of(&mismatch.path);
+            failed(format!(
+                ", document {number} (AggregatedStatusItem), line {line}: {mismatch}"
+            ))
+        })
+    };
+    (1..).zip(&documents).map(item).collect()
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -117,16 +280,18 @@ fn texts(name: &str, recursive: bool) -> Result<Vec<(String, String)>, Failure> 
 fn files_in(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("{}: {error}", folder.display()));
     for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
         let extension = path
             .extension()
             .and_then(|it| it.to_str())
             .unwrap_or_default();
-        if path.is_dir() {
+        // Links to folders are not followed: they can lead in circles.
+        if entry.file_type().map_err(failed)?.is_dir() {
             if recursive {
                 files_in(&path, recursive, files)?;
             }
-        } else if ["yaml", "yml", "json"].contains(&extension) {
+        } else if ["yaml", "yml", "json"].contains(&extension) && path.is_file() {
             files.push(path);
         }
     }

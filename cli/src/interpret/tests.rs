@@ -2,6 +2,7 @@
 
 use std::{fs, io::BufReader, path::PathBuf};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
@@ -89,7 +90,10 @@ impl Files {
             .iter()
             .map(|name| self.path(name).display().to_string())
             .collect();
-        Rules::new(&sources::customizations(&names, false).unwrap(), compat)
+        Rules::new(
+            &sources::find(&names, false).unwrap().sound().unwrap().0,
+            compat,
+        )
     }
 }
 
@@ -126,7 +130,7 @@ fn run(
         desired: desired.as_deref(),
         observed: observed.as_deref(),
         statuses: &statuses,
-        replicas: 5,
+        replicas: (operation == "ReviseReplica").then_some(5),
     };
     let executed = execute::execute(&files.rules(&["rules.yaml"], false), &question)?;
     Ok((executed.yaml()?, executed.printed))
@@ -192,7 +196,7 @@ fn json_tells_layer_and_time() {
         desired: None,
         observed: Some(&observed),
         statuses: &[],
-        replicas: 0,
+        replicas: None,
     };
     let executed = execute::execute(&files.rules(&["rules.yaml"], false), &question).unwrap();
     let value: serde_json::Value = serde_json::from_str(&executed.json()).unwrap();
@@ -235,7 +239,7 @@ fn failures_name_operation_and_line() {
         (
             "InterpretHealth",
             [Some("status.yaml"), None, None],
-            "not exactly one object",
+            "status.yaml: the file holds 2 documents; it has to hold one object",
         ),
         (
             "InterpretHealth",
@@ -254,6 +258,23 @@ fn failures_name_operation_and_line() {
 }
 
 #[test]
+fn replicas_have_to_be_given() {
+    let files = files();
+    let thing = files.path("thing.yaml");
+    let question = Question {
+        operation: crds::config::InterpreterOperation::ReviseReplica,
+        desired: Some(&thing),
+        observed: None,
+        statuses: &[],
+        replicas: None,
+    };
+    let failure = execute::execute(&files.rules(&["rules.yaml"], false), &question);
+    let failure = failure.map(|_| ()).unwrap_err();
+    assert_eq!(failure.message, "ReviseReplica needs --replica");
+    assert!(failure.hint.is_some());
+}
+
+#[test]
 fn checks_name_rule_and_line() {
     let broken = "
 apiVersion: config.karmada.io/v1alpha1
@@ -264,6 +285,7 @@ spec:
   customizations:
     healthInterpretation: {luaScript: \"function InterpretHealth(o)\\n  return true +\\nend\"}
     replicaResource: {luaScript: \"function Replicas() end\"}
+    retention: {luaScript: Retain = 5}
 ";
     let files = Files::new(&[
         ("a.yaml", CUSTOMIZATION),
@@ -271,14 +293,13 @@ spec:
         ("notes.txt", "no YAML: ["),
     ]);
     let names = [files.0.path().display().to_string()];
-    let sound = check::check(&sources::customizations(&names, false).unwrap());
-    assert_eq!(sound.failed, 0);
-    let all = sources::customizations(&names, true).unwrap();
+    let find = |recursive| sources::find(&names, recursive).unwrap().documents;
+    assert_eq!(check::check(&find(false)).failed(), 0);
+    let mut all = find(true);
     let report = check::check(&all);
-    assert_eq!(report.failed, 1);
-    let text = report.text.replace(&names[0], "");
+    assert_eq!(report.failed(), 1);
     assert_eq!(
-        text,
+        report.text().replace(&names[0], ""),
         "-----------------------------------
 SOURCE: /a.yaml
 NAME:   things
@@ -295,10 +316,11 @@ RULES:
 -----------------------------------
 SOURCE: /sub/b.yml
 NAME:   broken
-TARGET: example.com/v1 \n        ERROR: target.kind is empty
+TARGET: example.com/v1
+        ERROR: spec.target.kind is empty: name the kind that the rules are for
 RULES:
-    Retain:              UNSET
-    InterpretReplica:    WARNING: the script does not define the function GetReplicas
+    Retain:              ERROR: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`
+    InterpretReplica:    ERROR: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`
     InterpretComponent:  UNSET
     ReviseReplica:       UNSET
     InterpretStatus:     UNSET
@@ -307,39 +329,167 @@ RULES:
     InterpretDependency: UNSET
 "
     );
-    let twice = [all[0].clone(), {
-        let mut other = all[0].clone();
-        other.object.metadata.name = Some("others".into());
-        other
-    }];
-    let report = check::check(&twice);
-    assert_eq!(report.failed, 2);
-    assert!(
-        report.text.contains(
-            "Retain:              ERROR: customization others has a script for it as well"
-        )
+    let json = serde_json::to_value(&report).unwrap();
+    let retain = json!({"operation": "Retain", "result": "ERROR", "message":
+        "Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`"});
+    assert_eq!(json[1]["rules"][0], retain);
+    assert_eq!(json[1]["rules"][6]["line"], 3);
+    let mut other = all[0].clone();
+    if let Some(object) = &mut other.object {
+        object.metadata.name = Some("others".into());
+    }
+    all[1] = other;
+    let report = check::check(&all);
+    assert_eq!(report.failed(), 2);
+    assert!(report.text().contains(
+        "Retain:              ERROR: customization others has a script for it as well; keep one of the two"
+    ));
+}
+
+#[test]
+fn checks_name_the_fields_that_cannot_be() {
+    let files = Files::new(&[(
+        "odd.yaml",
+        "kind: Secret
+---
+apiVersion: config.karmada.io/v1
+kind: ResourceInterpreterCustomization
+metadata: {}
+spec:
+  target:
+    apiVersion: example.com/v1
+    kind: Thing
+  customizations:
+    health:
+      luaScript: x
+    retention:
+      luaScript: [x]
+",
+    )]);
+    let name = files.path("odd.yaml").display().to_string();
+    let found = sources::find(std::slice::from_ref(&name), false).unwrap();
+    assert_eq!(
+        found.skipped,
+        [format!(
+            "{name}: skipped a document that is no ResourceInterpreterCustomization: Secret"
+        )]
     );
+    let report = check::check(&found.documents);
+    assert_eq!(report.failed(), 1);
+    assert_eq!(
+        report.text().replace(&name, "odd.yaml"),
+        "-----------------------------------
+SOURCE: odd.yaml, document 2
+NAME:   \nTARGET: \n        ERROR: line 3: apiVersion: \"config.karmada.io/v1\" has no such kind; write config.karmada.io/v1alpha1
+        ERROR: line 5: metadata.name: missing; customizations are told apart, and ordered, by their names
+        ERROR: line 14: spec.customizations.retention.luaScript: expected a string, found a list
+        ERROR: line 11: spec.customizations.health: unknown field; known here: componentResource, dependencyInterpretation, healthInterpretation, replicaResource, replicaRevision, retention, statusAggregation, statusReflection
+"
+    );
+    let failure = found.sound().map(|_| ()).unwrap_err();
+    assert_eq!(
+        failure.message.replace(&name, "odd.yaml"),
+        "odd.yaml, document 2 (ResourceInterpreterCustomization \"\"), line 3: apiVersion: \"config.karmada.io/v1\" has no such kind; write config.karmada.io/v1alpha1"
+    );
+}
+
+#[test]
+fn folders_may_hold_other_things() {
+    let files = Files::new(&[
+        ("rules.yaml", CUSTOMIZATION),
+        ("sub/deep/rules.yml", CUSTOMIZATION),
+        ("thing.yaml", THING),
+        ("empty.yaml", "---\n"),
+    ]);
+    let folder = files.0.path().display().to_string();
+    for (recursive, customizations) in [(false, 1), (true, 2)] {
+        let found = sources::find(std::slice::from_ref(&folder), recursive).unwrap();
+        assert_eq!(found.documents.len(), customizations);
+        let skipped: Vec<_> = found
+            .skipped
+            .iter()
+            .map(|line| line.replace(&folder, ""))
+            .collect();
+        assert_eq!(
+            skipped,
+            [
+                "/empty.yaml: skipped, it is empty",
+                "/thing.yaml: skipped, it holds no ResourceInterpreterCustomization, but Thing",
+            ]
+        );
+    }
+    // The example has customizations beside what they are for.
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/interpreter");
+    let found = sources::find(&[example.to_owned()], false).unwrap();
+    assert_eq!(found.skipped.len(), 3, "{:?}", found.skipped);
+    assert_eq!(found.documents.len(), 2);
+    assert_eq!(check::check(&found.documents).failed(), 0);
 }
 
 #[test]
 fn sources_that_are_no_customizations_are_refused() {
     let files = Files::new(&[
         ("other.yaml", THING),
-        (
-            "odd.yaml",
-            "apiVersion: config.karmada.io/v1alpha1\nkind: ResourceInterpreterCustomization\nspec: {target: 3}\n",
-        ),
+        ("empty.yaml", "# nothing\n"),
+        ("folder/thing.yaml", THING),
+        ("broken.yaml", "a: b\n c: d\n"),
     ]);
+    let deep = format!("a: {}1{}", "[".repeat(100), "]".repeat(100));
+    fs::write(files.path("deep.yaml"), deep).unwrap();
     for (name, problem) in [
         (
             "other.yaml",
-            "kind \"Thing\" is not ResourceInterpreterCustomization",
+            "other.yaml: there is no ResourceInterpreterCustomization in it, but Thing",
         ),
-        ("odd.yaml", "odd.yaml: invalid type"),
+        (
+            "empty.yaml",
+            "empty.yaml: there is no ResourceInterpreterCustomization in it: the file is empty",
+        ),
+        ("folder", "no ResourceInterpreterCustomization in "),
+        ("broken.yaml", "broken.yaml: line 2, column "),
+        ("deep.yaml", "nested deeper than 64 levels"),
         ("absent.yaml", "No such file"),
     ] {
         let name = files.path(name).display().to_string();
-        let failure = sources::customizations(&[name], false).unwrap_err();
+        let failure = sources::find(&[name], false).map(|_| ()).unwrap_err();
+        assert!(failure.message.contains(problem), "{}", failure.message);
+    }
+}
+
+#[test]
+fn objects_and_states_name_what_does_not_fit() {
+    let files = Files::new(&[
+        ("none.yaml", ""),
+        ("text.yaml", "hello\n"),
+        ("kindless.yaml", "apiVersion: v1\nspec: {}\n"),
+        (
+            "states.yaml",
+            "clusterName: m1\n---\nclusterName: m2\nhealth: Fine\n",
+        ),
+        ("nameless.yaml", "cluster: m1\n"),
+    ]);
+    for (name, problem) in [
+        (
+            "none.yaml",
+            "none.yaml: the file is empty; it has to hold one object",
+        ),
+        ("text.yaml", "text.yaml: line 1: expected an object"),
+        ("kindless.yaml", "kindless.yaml: kind: missing"),
+    ] {
+        let failure = sources::object(&files.path(name)).unwrap_err();
+        assert!(failure.message.contains(problem), "{}", failure.message);
+    }
+    for (name, problem) in [
+        (
+            "states.yaml",
+            "states.yaml, document 2 (AggregatedStatusItem), line 4: health: \"Fine\" is none of Healthy, Unhealthy, Unknown",
+        ),
+        (
+            "nameless.yaml",
+            "document 1 (AggregatedStatusItem), line 1: clusterName: required, but missing",
+        ),
+    ] {
+        let failure = sources::status_items(&files.path(name)).unwrap_err();
         assert!(failure.message.contains(problem), "{}", failure.message);
     }
 }
@@ -352,6 +502,7 @@ fn cases_are_answered_in_order() {
 {"op": "InterpretHealth", "object": {"apiVersion": "example.com/v1", "kind": "Thing"}}
 {"op": "InterpretHealth", "object": {"apiVersion": "v1", "kind": "ConfigMap"}}
 {"op": 7}
+{"op": "InterpretHealth"
 {"op": "Prune", "object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"uid": "u"}}}"#;
     let mut output = Vec::new();
     let rules = files.rules(&["rules.yaml"], false);
@@ -363,8 +514,8 @@ fn cases_are_answered_in_order() {
     assert_eq!(
         tally.unwrap(),
         Tally {
-            cases: 5,
-            malformed: 1
+            cases: 6,
+            malformed: 2
         }
     );
     assert_eq!(
@@ -372,7 +523,8 @@ fn cases_are_answered_in_order() {
         r#"{"layer":"customization","result":true}
 {"error":"InterpretHealth of example.com/v1 Thing: customization: things: line 2: attempt to index field 'metadata' (a nil value)"}
 {}
-{"error":"line 5, column 8: expected value"}
+{"error":"line 5: op: expected a string, found a number"}
+{"error":"line 6, column 24: the line is no JSON: EOF while parsing an object"}
 {"layer":"native","result":{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}}
 "#
     );

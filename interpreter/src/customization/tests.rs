@@ -185,7 +185,7 @@ fn one_failing_script_fails_the_union() {
     );
     check_error(
         with(unsound),
-        "InterpretDependency of example.com/v1 Thing: customization: dependency 0: Secret has neither name nor labelSelector",
+        "InterpretDependency of example.com/v1 Thing: customization: b: line 1: GetDependencies: dependencies[0].name: Secret has neither name nor labelSelector",
     );
 }
 

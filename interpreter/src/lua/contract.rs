@@ -10,11 +10,17 @@ use mlua::{MultiValue, Value as LuaValue};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::convert::{Marks, Reader, Root, to_lua};
+use super::convert::{Marks, Reader, Root, kind_of, to_lua};
+use super::state::RunState;
 use super::vm::Vm;
-use super::{Runtime, Script, ScriptError};
-use crate::layer::{Answer, Context, Question};
+use super::{Limits, Runtime, Script, ScriptError};
+use crate::layer::{Answer, Clock, Context, Question, StoppedClock};
 use crate::quantity::Quantity;
+use crate::schema::{self, TypeName};
+use crate::{component, reference};
+
+/// Steps of the engine that the part of a script outside of its functions may take when it is only looked at.
+const MAX_STEPS_OF_LOOK: u64 = 5_000_000;
 
 /// The global function that a script for this operation defines; none for operations that no script answers.
 pub(crate) const fn function_name(operation: InterpreterOperation) -> &'static str {
@@ -27,6 +33,23 @@ pub(crate) const fn function_name(operation: InterpreterOperation) -> &'static s
         InterpreterOperation::InterpretDependency => "GetDependencies",
         InterpreterOperation::InterpretStatus => "ReflectStatus",
         InterpreterOperation::InterpretHealth => "InterpretHealth",
+        InterpreterOperation::Prune => "",
+    }
+}
+
+/// How a script begins the function for this operation.
+pub(crate) const fn signature(operation: InterpreterOperation) -> &'static str {
+    match operation {
+        InterpreterOperation::InterpretReplica => "function GetReplicas(desiredObj)",
+        InterpreterOperation::InterpretComponent => "function GetComponents(desiredObj)",
+        InterpreterOperation::ReviseReplica => "function ReviseReplica(desiredObj, desiredReplica)",
+        InterpreterOperation::Retain => "function Retain(desiredObj, observedObj)",
+        InterpreterOperation::AggregateStatus => {
+            "function AggregateStatus(desiredObj, statusItems)"
+        }
+        InterpreterOperation::InterpretDependency => "function GetDependencies(desiredObj)",
+        InterpreterOperation::InterpretStatus => "function ReflectStatus(observedObj)",
+        InterpreterOperation::InterpretHealth => "function InterpretHealth(observedObj)",
         InterpreterOperation::Prune => "",
     }
 }
@@ -44,26 +67,46 @@ impl Runtime {
             let arguments = arguments(vm, question, marks.as_ref())
                 .map_err(|error| ScriptError::from_engine(&error))?;
             let function = function_name(question.operation());
-            let (results, printed) = vm.call(
+            // The result is read as part of the run, under its limits: a small table can describe a huge tree.
+            let read = |results: &MultiValue, run: &RunState| {
+                let decoder = Decoder {
+                    marks: marks.as_ref(),
+                    compat: context.options.compat,
+                    run,
+                };
+                decoder.answer(question, results)
+            };
+            let (answer, printed) = vm.call(
                 script,
                 function,
                 arguments,
                 &self.limits,
                 context.clock,
                 context.options,
+                read,
             );
             for line in printed {
                 context.printed(&line);
             }
-            let results = results.map_err(|error| script.locate(error))?;
-            let decoder = Decoder {
-                marks: marks.as_ref(),
-                compat: context.options.compat,
-            };
-            decoder
-                .answer(question, &results)
-                .map_err(|problem| ScriptError::new(format!("{function}: {problem}")))
+            answer.map_err(|error| script.locate(error))
         })
+    }
+
+    /// Runs what a script does outside of its functions, and looks for the function of an operation; with the clock standing
+    /// still, and few steps.
+    pub(crate) fn look_for(
+        &self,
+        script: &Arc<Script>,
+        operation: InterpreterOperation,
+    ) -> Result<(), ScriptError> {
+        let limits = Limits {
+            instructions: self.limits.instructions.min(MAX_STEPS_OF_LOOK),
+            ..self.limits
+        };
+        let clock: Arc<dyn Clock> = Arc::new(StoppedClock::default());
+        let function = function_name(operation);
+        self.with_vm(|vm| vm.look_for(script, function, &limits, &clock))
+            .map_err(|error| script.locate(error))
     }
 }
 
@@ -107,6 +150,7 @@ fn item(item: &AggregatedStatusItem) -> Value {
 struct Decoder<'a> {
     marks: Option<&'a Marks>,
     compat: bool,
+    run: &'a RunState,
 }
 
 impl Decoder<'_> {
@@ -154,7 +198,9 @@ impl Decoder<'_> {
     }
 
     fn read(&self, value: &LuaValue, references: &[&Value], root: Root) -> Result<Value, String> {
-        Reader::new(self.marks, references).root(value, root)
+        Reader::new(self.marks, references)
+            .charged(self.run)
+            .root(value, root)
     }
 
     fn object(&self, value: &LuaValue, references: &[&Value]) -> Result<Answer, String> {
@@ -171,16 +217,39 @@ impl Decoder<'_> {
     fn typed<T: DeserializeOwned>(
         &self,
         value: &LuaValue,
-        root: Root,
+        type_name: TypeName,
         what: &str,
     ) -> Result<T, String> {
-        let value = self.read(value, &[], root)?;
-        serde_json::from_value(value).map_err(|error| format!("{what}: {error}"))
+        let value = self.read(value, &[], Root::Object)?;
+        if value.is_array() {
+            return Err(format!(
+                "{what}: expected a table with names as keys, found a list"
+            ));
+        }
+        schema::decode(type_name, value).map_err(|mismatch| match &*mismatch.path {
+            "object" => format!("{what}: {}", mismatch.problem),
+            path => format!("{what}.{path}: {}", mismatch.problem),
+        })
+    }
+
+    fn list<T: DeserializeOwned>(
+        &self,
+        value: &LuaValue,
+        type_name: TypeName,
+        what: &str,
+    ) -> Result<Vec<T>, String> {
+        let value = self.read(value, &[], Root::List)?;
+        if !value.is_array() {
+            return Err(format!(
+                "expected a list of {what}, found a table with names as keys"
+            ));
+        }
+        schema::decode_list(type_name, value).map_err(|mismatch| format!("{what}{mismatch}"))
     }
 
     fn requirements(&self, table: &LuaValue) -> Result<ReplicaRequirements, String> {
         let mut requirements: ReplicaRequirements =
-            self.typed(table, Root::Object, "requirements")?;
+            self.typed(table, TypeName::ReplicaRequirements, "requirements")?;
         canonicalise(&mut requirements.resource_request)?;
         requirements
             .namespace
@@ -192,7 +261,7 @@ impl Decoder<'_> {
     }
 
     fn components(&self, table: &LuaValue) -> Result<Vec<Component>, String> {
-        let mut components: Vec<Component> = self.typed(table, Root::List, "components")?;
+        let mut components: Vec<Component> = self.list(table, TypeName::Component, "components")?;
         for requirements in components
             .iter_mut()
             .filter_map(|component| component.replica_requirements.as_mut())
@@ -202,18 +271,22 @@ impl Decoder<'_> {
                 .priority_class_name
                 .take_if(|name| name.is_empty());
         }
+        if !self.compat {
+            component::check(&components).map_err(|cause| cause.to_string())?;
+        }
         Ok(components)
     }
 
     fn dependencies(&self, table: &LuaValue) -> Result<Vec<DependentObjectReference>, String> {
         let mut references: Vec<DependentObjectReference> =
-            self.typed(table, Root::List, "dependencies")?;
+            self.list(table, TypeName::DependentObjectReference, "dependencies")?;
         for reference in &mut references {
             reference
                 .namespace
                 .take_if(|namespace| namespace.is_empty());
             reference.name.take_if(|name| name.is_empty());
         }
+        reference::check(&references).map_err(|cause| cause.to_string())?;
         Ok(references)
     }
 }
@@ -228,25 +301,33 @@ fn canonicalise(quantities: &mut BTreeMap<String, WireQuantity>) -> Result<(), S
     Ok(())
 }
 
+/// The number without its fraction. One that is no 32-bit integer is an error: what the reference makes of it depends on the
+/// machine that it runs on.
 fn truncated(value: &LuaValue) -> Result<i64, String> {
     let number = match value {
-        LuaValue::Integer(number) => return in_range(*number),
-        LuaValue::Number(number) if number.is_finite() => number.trunc(),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "whether the number fits shows all the same"
+        )]
+        LuaValue::Integer(number) => *number as f64,
+        LuaValue::Number(number) => *number,
         other => return Err(expected("a number of replicas", other)),
     };
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a cast saturates, and the range is checked"
-    )]
-    in_range(number as i64)
-}
-
-fn in_range(replicas: i64) -> Result<i64, String> {
-    i32::try_from(replicas)
-        .map(i64::from)
-        .map_err(|_| format!("{replicas} replicas are more than a 32-bit integer holds"))
+    let whole = number.trunc();
+    if (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the range has been checked"
+        )]
+        return Ok(whole as i64);
+    }
+    Err(format!(
+        "{} is no number of replicas: it has to be a 32-bit integer, of at most {}",
+        super::number::print(number),
+        i32::MAX
+    ))
 }
 
 fn expected(what: &str, found: &LuaValue) -> String {
-    format!("expected {what}, found a {}", found.type_name())
+    format!("expected {what}, found {}", kind_of(found))
 }

@@ -15,10 +15,15 @@ use super::state::{RunState, Stopped};
 
 /// Nesting of a result.
 const MAX_DEPTH: usize = 200;
-/// Bytes of a result, counted roughly; shared tables can make a small state describe a huge tree.
-const MAX_SIZE: usize = 16 << 20;
-/// What a value costs beside its text.
-const NODE_SIZE: usize = 16;
+/// Bytes that a result takes here; shared tables can make a small state describe a huge tree. Kubernetes takes objects of at
+/// most 3 MiB of text.
+const MAX_SIZE: usize = 32 << 20;
+/// What a value takes beside its text.
+const NODE_SIZE: usize = size_of::<Value>();
+/// What a key and a value of a table take while it is read.
+const ENTRY_SIZE: usize = size_of::<(String, LuaValue)>();
+/// What an object takes: nodes of its map have room for eleven members.
+const OBJECT_SIZE: usize = 11 * size_of::<(String, Value)>() + 32;
 
 /// Metatables of empty tables that come from JSON.
 #[derive(Debug, Clone)]
@@ -116,6 +121,41 @@ enum Read {
     Empty,
 }
 
+/// Why a result cannot be read.
+enum Unreadable {
+    /// It is too large, too deep, or takes too long.
+    Whole(String),
+    /// A part of it cannot be written as JSON; the path is put together from the inside out.
+    Part { path: Vec<String>, problem: String },
+}
+
+impl Unreadable {
+    fn part(problem: impl Into<String>) -> Self {
+        Self::Part {
+            path: Vec::new(),
+            problem: problem.into(),
+        }
+    }
+
+    fn at(mut self, segment: impl FnOnce() -> String) -> Self {
+        if let Self::Part { path, .. } = &mut self {
+            path.push(segment());
+        }
+        self
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Self::Whole(problem) => problem,
+            Self::Part { path, problem } if path.is_empty() => problem,
+            Self::Part { path, problem } => {
+                let path: String = path.iter().rev().map(String::as_str).collect();
+                format!("{}: {problem}", path.strip_prefix('.').unwrap_or(&path))
+            }
+        }
+    }
+}
+
 impl<'a> Reader<'a> {
     /// Without marks, rules are those of the reference: marks are not looked at, and a table may occur once alone.
     pub(super) fn new(marks: Option<&'a Marks>, references: &'a [&'a Value]) -> Self {
@@ -145,75 +185,84 @@ impl<'a> Reader<'a> {
 
     /// The whole result.
     pub(super) fn root(&mut self, value: &LuaValue, root: Root) -> Result<Value, String> {
-        Ok(match (self.read(value)?, root) {
+        let read = self.read(value).map_err(Unreadable::into_text)?;
+        Ok(match (read, root) {
             (Read::Value(value), _) => value,
             (Read::Empty, Root::Object) => Value::Object(Map::new()),
             (Read::Empty, Root::List) => Value::Array(Vec::new()),
         })
     }
 
-    fn read(&mut self, value: &LuaValue) -> Result<Read, String> {
+    fn read(&mut self, value: &LuaValue) -> Result<Read, Unreadable> {
         self.spend(NODE_SIZE)?;
         let value = match value {
             LuaValue::Nil => Value::Null,
             LuaValue::Boolean(value) => Value::Bool(*value),
             LuaValue::Integer(number) => Value::from(*number),
-            LuaValue::Number(number) => number_to_json(*number)?,
+            LuaValue::Number(number) => number_to_json(*number).map_err(Unreadable::part)?,
             LuaValue::String(text) => Value::String(self.text(text)?),
             LuaValue::Table(table) => return self.table(table),
             other => {
-                return Err(format!(
-                    "a {} cannot be part of a result",
-                    other.type_name()
-                ));
+                return Err(Unreadable::part(format!(
+                    "{} cannot be part of a result",
+                    kind_of(other)
+                )));
             }
         };
         Ok(Read::Value(value))
     }
 
-    fn text(&mut self, text: &mlua::LuaString) -> Result<String, String> {
-        let text = text.to_string_lossy();
-        self.spend(text.len())?;
-        Ok(text)
+    fn text(&mut self, text: &mlua::LuaString) -> Result<String, Unreadable> {
+        self.spend(text.as_bytes().len())?;
+        Ok(text.to_string_lossy())
     }
 
-    fn charge(&self, bytes: usize) -> Result<(), String> {
+    /// Counts what is about to be made, and fails when it is too much or the run is over.
+    fn spend(&mut self, bytes: usize) -> Result<(), Unreadable> {
         let charged = self.run.map_or(Ok(()), |run| run.charge(bytes));
-        charged.map_err(|Stopped| "stopped".to_owned())
-    }
-
-    fn spend(&mut self, bytes: usize) -> Result<(), String> {
-        self.charge(bytes)?;
+        charged.map_err(|Stopped| Unreadable::Whole("stopped".to_owned()))?;
         self.size += bytes;
         if self.size > MAX_SIZE {
-            Err(format!("the result is larger than {} MiB", MAX_SIZE >> 20))
+            let limit = MAX_SIZE >> 20;
+            Err(Unreadable::Whole(format!(
+                "the result takes more than {limit} MiB; a table that stands in it several times counts each time"
+            )))
         } else {
             Ok(())
         }
     }
 
-    fn table(&mut self, table: &Table) -> Result<Read, String> {
+    fn table(&mut self, table: &Table) -> Result<Read, Unreadable> {
         let address = table.to_pointer();
         if self.open.contains(&address)
             || self.seen.as_mut().is_some_and(|seen| !seen.insert(address))
         {
-            return Err("the result contains a recursively nested table".to_owned());
+            return Err(Unreadable::Whole(
+                "the result contains a recursively nested table".to_owned(),
+            ));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(format!(
+            return Err(Unreadable::Whole(format!(
                 "the result is nested deeper than {MAX_DEPTH} tables"
-            ));
+            )));
         }
         let mut items = Vec::new();
         let mut members = Vec::new();
         for entry in table.pairs::<LuaValue, LuaValue>() {
-            let (key, value) = entry.map_err(|error| error.to_string())?;
-            self.charge(NODE_SIZE)?;
+            let (key, value) = entry.map_err(|error| Unreadable::part(error.to_string()))?;
+            self.spend(ENTRY_SIZE)?;
             match key {
                 LuaValue::Integer(at) => items.push((at, value)),
                 LuaValue::String(name) => members.push((self.text(&name)?, value)),
-                LuaValue::Number(_) => return Err("a table has a fractional index".to_owned()),
-                other => return Err(format!("a table has a {} as key", other.type_name())),
+                LuaValue::Number(_) => {
+                    return Err(Unreadable::part("a table has a fractional index"));
+                }
+                other => {
+                    return Err(Unreadable::part(format!(
+                        "a table has {} as key",
+                        kind_of(&other)
+                    )));
+                }
             }
         }
         self.open.push(address);
@@ -221,7 +270,9 @@ impl<'a> Reader<'a> {
             (true, true) => Ok(self.empty(table)),
             (false, true) => self.list(items).map(Read::Value),
             (true, false) => self.object(members).map(Read::Value),
-            (false, false) => Err("a table has both positions and names as keys".to_owned()),
+            (false, false) => Err(Unreadable::part(
+                "a table has both positions and names as keys",
+            )),
         };
         self.open.pop();
         read
@@ -238,26 +289,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn list(&mut self, mut items: Vec<(i64, LuaValue)>) -> Result<Value, String> {
+    fn list(&mut self, mut items: Vec<(i64, LuaValue)>) -> Result<Value, Unreadable> {
         items.sort_unstable_by_key(|(at, _)| *at);
         let mut list = Vec::with_capacity(items.len());
         for (position, (at, item)) in (1_i64..).zip(&items) {
             if *at != position {
-                return Err("a list has gaps".to_owned());
+                return Err(Unreadable::part("a list has gaps"));
             }
-            if let Some(item) = self.child(item)? {
-                list.push(item);
-            }
+            let item = self
+                .child(item)
+                .map_err(|problem| problem.at(|| format!("[{}]", position - 1)))?;
+            list.extend(item);
         }
         Ok(Value::Array(list))
     }
 
-    fn object(&mut self, members: Vec<(String, LuaValue)>) -> Result<Value, String> {
+    fn object(&mut self, members: Vec<(String, LuaValue)>) -> Result<Value, Unreadable> {
+        self.spend(OBJECT_SIZE)?;
         let mut map = Map::new();
         for (name, value) in members {
             self.path.push(name);
-            let member = self.child(&value)?;
-            if let (Some(name), Some(member)) = (self.path.pop(), member) {
+            let member = self.child(&value);
+            let name = self.path.pop().unwrap_or_default();
+            if let Some(member) = member.map_err(|problem| problem.at(|| format!(".{name}")))? {
                 map.insert(name, member);
             }
         }
@@ -265,7 +319,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A value inside the result; None when it is empty and nothing says what it is.
-    fn child(&mut self, value: &LuaValue) -> Result<Option<Value>, String> {
+    fn child(&mut self, value: &LuaValue) -> Result<Option<Value>, Unreadable> {
         Ok(match self.read(value)? {
             Read::Value(value) => Some(value),
             Read::Empty => self
@@ -273,6 +327,20 @@ impl<'a> Reader<'a> {
                 .get_or_init(|| Empties::of(self.references))
                 .at(&self.path),
         })
+    }
+}
+
+/// What a value is, in the words of Lua.
+pub(super) fn kind_of(value: &LuaValue) -> &'static str {
+    match value {
+        LuaValue::Nil => "nil",
+        LuaValue::Boolean(_) => "a boolean",
+        LuaValue::Integer(_) | LuaValue::Number(_) => "a number",
+        LuaValue::String(_) => "a string",
+        LuaValue::Table(_) => "a table",
+        LuaValue::Function(_) => "a function",
+        LuaValue::Thread(_) => "a thread",
+        _ => "a userdata",
     }
 }
 
@@ -395,13 +463,19 @@ mod tests {
                 compat,
                 "return {a = print}",
                 &[],
-                Err("a function cannot be part of a result"),
+                Err("a: a function cannot be part of a result"),
             );
             check(
                 compat,
                 "return {a = 0/0}",
                 &[],
-                Err("NaN cannot be part of a result"),
+                Err("a: NaN cannot be part of a result"),
+            );
+            check(
+                compat,
+                "return {a = {1, {b = print}}}",
+                &[],
+                Err("a[1].b: a function cannot be part of a result"),
             );
             check(
                 compat,
@@ -447,7 +521,9 @@ mod tests {
             false,
             "local t = {'xxxxxxxxxxxxxxxx'} for i = 1, 60 do t = {t, t} end return t",
             &[],
-            Err("the result is larger than 16 MiB"),
+            Err(
+                "the result takes more than 32 MiB; a table that stands in it several times counts each time",
+            ),
         );
         check(
             false,

@@ -3,7 +3,7 @@
 use mlua::{Lua, MultiValue, Table, Value as LuaValue};
 use serde_json::Value;
 
-use super::convert::{Reader, Root, to_lua};
+use super::convert::{Reader, Root, kind_of, to_lua};
 use super::state::RunState;
 use crate::native::{PodReferences, requirements};
 use crate::quantity::Quantity;
@@ -62,8 +62,8 @@ fn quantity(value: &LuaValue, function: &str) -> mlua::Result<Quantity> {
             .parse()
             .map_err(|error| mlua::Error::RuntimeError(format!("{function}: {error}"))),
         other => failed(format!(
-            "{function}: expected a string, found a {}",
-            other.type_name()
+            "{function}: expected a string, found {}",
+            kind_of(other)
         )),
     }
 }
@@ -93,8 +93,8 @@ fn pod_template(value: &LuaValue, function: &str, state: &RunState) -> mlua::Res
     state.charge(0)?;
     if !value.is_table() {
         return failed(format!(
-            "{function}: expected a table, found a {}",
-            value.type_name()
+            "{function}: expected a table, found {}",
+            kind_of(value)
         ));
     }
     let read = Reader::new(None, &[])
@@ -142,8 +142,8 @@ fn pod_dependencies(lua: &Lua, arguments: &MultiValue, state: &RunState) -> mlua
         LuaValue::Number(number) => Some(super::number::print(*number)),
         other => {
             return failed(format!(
-                "{NAME}: expected a namespace, found a {}",
-                other.type_name()
+                "{NAME}: expected a namespace, found {}",
+                kind_of(other)
             ));
         }
     };

@@ -8,6 +8,8 @@ use super::state::{RunState, Stopped};
 use super::{date, describe, format, kube, number, split_position};
 use crate::rfc3339::{Civil, unix_from_civil};
 
+/// Bytes of all arguments of `string.format`, which are copied before the engine's limit of memory can count them.
+const MAX_ARGUMENTS: usize = 8 << 20;
 /// Bytes of a template of `os.date`, each of which can become many.
 const MAX_TEMPLATE: usize = 10_000;
 
@@ -41,7 +43,13 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     host.set(
         "format",
         lua.create_function(move |lua, arguments: MultiValue| {
-            own.charge(kube::text_bytes(&arguments))?;
+            let bytes = kube::text_bytes(&arguments);
+            own.charge(bytes)?;
+            if bytes > MAX_ARGUMENTS {
+                return failed(format!(
+                    "the arguments of format have more than {MAX_ARGUMENTS} bytes"
+                ));
+            }
             format_text(lua, arguments)
         })?,
     )?;
@@ -85,7 +93,7 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
         "print",
         lua.create_function(move |_, line: LuaString| {
             own.charge(line.as_bytes().len())?;
-            own.print(line.to_string_lossy());
+            own.print(&line.as_bytes());
             Ok(())
         })?,
     )?;

@@ -42,9 +42,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vm::Vm;
 
-pub(crate) use contract::function_name;
+pub(crate) use contract::{function_name, signature};
 pub use state::Limits;
 
+/// Bytes of a message: it goes into conditions and events.
+const MAX_MESSAGE: usize = 2 << 10;
 /// Idle states that are kept.
 const MAX_IDLE: usize = 10;
 
@@ -96,6 +98,7 @@ impl ScriptError {
             }
             None => (None, message),
         };
+        let message = shortened(message);
         // The engine finds out about a label at the end of its function, and tells the line of the jump.
         let jump = message
             .rsplit_once("for <goto> at line ")
@@ -112,6 +115,14 @@ impl ScriptError {
             message,
         }
     }
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    message
 }
 
 /// The innermost message of an error, and the engine's stack where it happened.

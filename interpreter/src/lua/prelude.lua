@@ -466,11 +466,19 @@ local function globals_of(main, keeps)
   return globals
 end
 
-local function run_unprotected(main, keeps, name, ...)
+-- The function that is being called, for whoever asks where it begins.
+local current
+
+local function function_of(main, keeps, name)
   local f = rawget(globals_of(main, keeps), name)
   if f == nil then error("not found function " .. name, 0) end
   if type(f) ~= "function" then error(name .. " is a " .. type(f) .. ", not a function", 0) end
-  return f(...)
+  return f
+end
+
+local function run_unprotected(main, keeps, name, ...)
+  current = function_of(main, keeps, name)
+  return current(...)
 end
 
 local function returned(ok, ...)
@@ -480,15 +488,24 @@ end
 
 -- Runs a script, and a function that it has defined. Errors become text that begins with the line of the script.
 local function run(main, keeps, name, ...)
-  order = {}
+  order, current = {}, nil
   walked_table, walked_keys = nil, nil
   navarch.compat = host.is_compat()
   return returned(xpcall(run_unprotected, host.explain, main, keeps, name, ...))
 end
 
--- Lets go of what the last run has left.
-local function forget()
-  order, walked_table, walked_keys = nil, nil, nil
+-- Runs a script, and looks for a function that it has to define.
+local function look(main, keeps, name)
+  order = {}
+  navarch.compat = host.is_compat()
+  returned(xpcall(function_of, host.explain, main, keeps, name))
 end
 
-return run, forget
+local function called() return current end
+
+-- Lets go of what the last run has left.
+local function forget()
+  order, walked_table, walked_keys, current = nil, nil, nil, nil
+end
+
+return run, look, called, forget

@@ -240,11 +240,11 @@ impl RunState {
             .map_or(0, |clock| clock.unix_seconds())
     }
 
-    pub(super) fn print(&self, line: String) {
+    pub(super) fn print(&self, line: &[u8]) {
         let mut run = self.run();
-        run.printed_bytes += line.len();
+        run.printed_bytes = run.printed_bytes.saturating_add(line.len());
         if run.printed_bytes <= MAX_PRINTED {
-            run.printed.push(line);
+            run.printed.push(String::from_utf8_lossy(line).into_owned());
         }
     }
 

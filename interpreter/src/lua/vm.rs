@@ -25,7 +25,10 @@ pub(super) struct Vm {
     pub(super) lua: Lua,
     pub(super) marks: Marks,
     state: RunState,
+    /// Functions of the prelude.
     run: Function,
+    look: Function,
+    called: Function,
     forget: Function,
     loaded: HashMap<usize, Loaded>,
     /// What the loaded scripts count, by [`cost`].
@@ -51,7 +54,7 @@ impl Vm {
             .load(include_str!("prelude.lua"))
             .set_name("=runtime")
             .set_mode(ChunkMode::Text);
-        let (run, forget) = prelude.call(host)?;
+        let (run, look, called, forget) = prelude.call(host)?;
         let marks = Marks::new(&lua)?;
         let own = state.clone();
         let triggers = HookTriggers::new().every_nth_instruction(HOOK_INTERVAL);
@@ -71,6 +74,8 @@ impl Vm {
             marks,
             state,
             run,
+            look,
+            called,
             forget,
             loaded: HashMap::new(),
             loaded_cost: 0,
@@ -122,8 +127,12 @@ impl Vm {
             .map(|(key, _)| *key)
     }
 
-    /// Runs a script and calls a function that it defines. `call` gets a closure to make the call with.
-    pub(super) fn call(
+    /// Runs a script, calls a function that it defines, and reads what that returns; all of it within the limits.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, with all that it depends on"
+    )]
+    pub(super) fn call<T>(
         &mut self,
         script: &Arc<Script>,
         function: &str,
@@ -131,33 +140,95 @@ impl Vm {
         limits: &Limits,
         clock: &Arc<dyn Clock>,
         options: Options,
-    ) -> (Result<MultiValue, ScriptError>, Vec<String>) {
+        read: impl FnOnce(&MultiValue, &RunState) -> Result<T, String>,
+    ) -> (Result<T, ScriptError>, Vec<String>) {
         self.state
             .begin(limits, clock, options, self.lua.used_memory());
-        let result = self.load(script).and_then(|main| {
-            let mut all = arguments;
-            let name = self
-                .lua
-                .create_string(function)
-                .map_err(|error| ScriptError::from_engine(&error))?;
-            all.push_front(mlua::Value::String(name));
-            all.push_front(mlua::Value::Boolean(script.keeps_globals));
-            all.push_front(mlua::Value::Function(main));
-            let limit = self.lua.used_memory().saturating_add(limits.memory);
-            let set_limit = |limit| {
-                self.lua
-                    .set_memory_limit(limit)
-                    .map_err(|error| ScriptError::from_engine(&error))
-            };
-            set_limit(limit)?;
-            let called = self.run.call::<MultiValue>(all);
-            set_limit(0)?;
-            called.map_err(|error| self.explain(&error, limits))
-        });
+        let run = self.run.clone();
+        let called = self.enter(&run, script, function, arguments, limits);
+        let result = match called {
+            Ok(results) => read(&results, &self.state).map_err(|problem| {
+                let problem = format!("{function}: {problem}");
+                self.at_function(self.stopped(ScriptError::new(problem), limits))
+            }),
+            // What a tail call leaves of the script's stack may be nothing.
+            Err(error) if error.line.is_none() => {
+                let mut error = self.at_function(error);
+                if error.line.is_some() {
+                    error.message = format!("in {function}, which begins here: {}", error.message);
+                }
+                Err(error)
+            }
+            Err(error) => Err(error),
+        };
         // A result that is there in time counts, and an error to let go of the rest changes nothing about it.
         let _ = self.forget.call::<()>(());
         let printed = self.state.end();
         (result, printed)
+    }
+
+    /// Runs what a script does outside of its functions, and looks for a function.
+    pub(super) fn look_for(
+        &mut self,
+        script: &Arc<Script>,
+        function: &str,
+        limits: &Limits,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), ScriptError> {
+        let used = self.lua.used_memory();
+        self.state.begin(limits, clock, Options::default(), used);
+        let look = self.look.clone();
+        let found = self.enter(&look, script, function, MultiValue::new(), limits);
+        let _ = self.forget.call::<()>(());
+        self.state.end();
+        found.map(drop)
+    }
+
+    /// Calls a function of the prelude for a script, within the limit of memory.
+    fn enter(
+        &mut self,
+        entry: &Function,
+        script: &Arc<Script>,
+        function: &str,
+        mut arguments: MultiValue,
+        limits: &Limits,
+    ) -> Result<MultiValue, ScriptError> {
+        let main = self.load(script)?;
+        let failed = |error: mlua::Error| ScriptError::from_engine(&error);
+        let name = self.lua.create_string(function).map_err(failed)?;
+        arguments.push_front(mlua::Value::String(name));
+        arguments.push_front(mlua::Value::Boolean(script.keeps_globals));
+        arguments.push_front(mlua::Value::Function(main));
+        let limit = self.lua.used_memory().saturating_add(limits.memory);
+        self.lua.set_memory_limit(limit).map_err(failed)?;
+        let called = entry.call::<MultiValue>(arguments);
+        self.lua.set_memory_limit(0).map_err(failed)?;
+        called.map_err(|error| self.explain(&error, limits))
+    }
+
+    /// The error with the line on which the function begins that was called.
+    fn at_function(&self, mut error: ScriptError) -> ScriptError {
+        // The hook may stop the question once, and then not again for many steps.
+        let called = (0..2).find_map(|_| self.called.call::<Option<Function>>(()).ok().flatten());
+        let info = called.map(|function| function.info());
+        error.line = info
+            .filter(|info| info.short_src.as_deref() == Some("script"))
+            .and_then(|info| u32::try_from(info.line_defined?).ok());
+        error
+    }
+
+    /// The error, or that the run was stopped.
+    fn stopped(&self, mut error: ScriptError, limits: &Limits) -> ScriptError {
+        match self.state.stop() {
+            Some(Stop::Deadline) => {
+                error.message = format!("took longer than {} ms", limits.deadline.as_millis());
+            }
+            Some(Stop::Instructions) => {
+                error.message = format!("ran more than {} instructions", limits.instructions);
+            }
+            None => {}
+        }
+        error
     }
 
     fn explain(&self, error: &mlua::Error, limits: &Limits) -> ScriptError {
@@ -166,20 +237,11 @@ impl Vm {
             // The second error of a run that has to stop can come from outside of the script.
             explained.line = explained.line.or(self.state.last_line());
         }
-        match self.state.stop() {
-            Some(Stop::Deadline) => {
-                explained.message = format!("took longer than {} ms", limits.deadline.as_millis());
-            }
-            Some(Stop::Instructions) => {
-                explained.message = format!("ran more than {} instructions", limits.instructions);
-            }
-            None if super::is_out_of_memory(error) => {
-                explained.message = format!("used more than {} MiB of memory", limits.memory >> 20);
-                explained.line = explained.line.or(self.state.last_line());
-            }
-            None => {}
+        if self.state.stop().is_none() && super::is_out_of_memory(error) {
+            explained.message = format!("used more than {} MiB of memory", limits.memory >> 20);
+            explained.line = explained.line.or(self.state.last_line());
         }
-        explained
+        self.stopped(explained, limits)
     }
 
     /// Whether the state may be used for another call.

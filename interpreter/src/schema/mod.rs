@@ -6,13 +6,15 @@
 //! same answer by walking the JSON tree beside a table of field types, which costs no allocation.
 //!
 //! `types.txt` is that table: a line without indent names a type, the lines under it are its fields. It is generated
-//! from `k8s-openapi`, and a test fails when the two differ. `multicluster.txt` adds the types of another project.
+//! from `k8s-openapi`, and a test fails when the two differ. `multicluster.txt` adds the types of another project, and
+//! `karmada.txt` our own: there `!` behind a name marks a field that has to be there.
 
 mod types;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::quantity::Quantity;
@@ -22,6 +24,7 @@ pub(crate) use types::TypeName;
 const TABLE: &str = include_str!("types.txt");
 /// Types that are not Kubernetes' own, in the same form, written by hand.
 const MULTICLUSTER: &str = include_str!("multicluster.txt");
+const KARMADA: &str = include_str!("karmada.txt");
 
 /// Where an object does not fit its type, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +52,8 @@ enum Shape {
     Map(usize),
     /// An object of the type at this index of [`Table::types`].
     Object(usize),
+    /// One of the words at this index of [`Table::words`].
+    OneOf(usize),
 }
 
 /// Fields of a type, sorted by name.
@@ -57,19 +62,28 @@ struct Fields {
     /// The first bytes of each name as a number, which sorts like the name. Comparing these finds most fields, and tells
     /// most unknown members, without a look at the names.
     heads: Vec<u64>,
-    fields: Vec<(&'static str, Shape)>,
+    members: Vec<(&'static str, Shape)>,
+    /// Names of fields that have to be there.
+    required: Vec<&'static str>,
 }
 
 impl Fields {
     fn push(&mut self, name: &'static str, shape: Shape) {
+        let name = match name.strip_suffix('!') {
+            Some(name) => {
+                self.required.push(name);
+                name
+            }
+            None => name,
+        };
         self.heads.push(head(name));
-        self.fields.push((name, shape));
+        self.members.push((name, shape));
     }
 
     fn find(&self, name: &str) -> Option<(&'static str, Shape)> {
         let wanted = head(name);
         let first = self.heads.partition_point(|head| *head < wanted);
-        let candidates = self.fields.get(first..)?.iter().zip(&self.heads[first..]);
+        let candidates = self.members.get(first..)?.iter().zip(&self.heads[first..]);
         let mut candidates = candidates.take_while(|(_, head)| **head == wanted);
         candidates
             // Equal heads are equal names where a head holds the whole name.
@@ -88,23 +102,91 @@ fn head(name: &str) -> u64 {
 struct Table {
     types: Vec<Fields>,
     shapes: Vec<Shape>,
+    words: Vec<Vec<&'static str>>,
     index: HashMap<&'static str, usize>,
 }
 
 /// Whether the object fits the type of that name.
 pub(crate) fn check(type_name: TypeName, object: &Value) -> Result<(), Mismatch> {
     let table = Table::loaded();
-    let shape = table
-        .index
-        .get(type_name.as_str())
-        .map_or(Shape::Any, |&index| Shape::Object(index));
+    let shape = table.shape_of(type_name);
     table.check(shape, object).map_err(Trail::into_mismatch)
 }
 
+/// Decodes an object, and says in the field's own terms what does not fit.
+pub(crate) fn decode<T: DeserializeOwned>(
+    type_name: TypeName,
+    object: Value,
+) -> Result<T, Mismatch> {
+    check(type_name, &object)?;
+    decode_checked(object)
+}
+
+/// Decodes a list of objects, likewise.
+pub(crate) fn decode_list<T: DeserializeOwned>(
+    type_name: TypeName,
+    list: Value,
+) -> Result<Vec<T>, Mismatch> {
+    let table = Table::loaded();
+    let shape = table.shape_of(type_name);
+    let items = list.as_array().map_or(&[][..], Vec::as_slice);
+    for (position, item) in items.iter().enumerate() {
+        table
+            .check(shape, item)
+            .map_err(|trail| trail.at(format!("[{position}]")).into_mismatch())?;
+    }
+    decode_checked(list)
+}
+
+fn decode_checked<T: DeserializeOwned>(value: Value) -> Result<T, Mismatch> {
+    // The table takes a null for the zero value of any type, and a list or map of strings can hold none.
+    serde_json::from_value(value).map_err(|error| {
+        Trail::new(format!("a null stands where a value has to be: {error}")).into_mismatch()
+    })
+}
+
+/// Members of an object that its type does not know, each with the names that it could have meant.
+pub(crate) fn unknown(type_name: TypeName, object: &Value) -> Vec<Mismatch> {
+    let table = Table::loaded();
+    let mut found = Vec::new();
+    if let Shape::Object(index) = table.shape_of(type_name) {
+        table.unknown(index, object, "", &mut found);
+    }
+    found
+}
+
 impl Table {
+    fn shape_of(&self, type_name: TypeName) -> Shape {
+        let index = self.index.get(type_name.as_str());
+        index.map_or(Shape::Any, |&index| Shape::Object(index))
+    }
+
+    /// Objects in lists are left alone: only metadata has any.
+    fn unknown(&self, index: usize, object: &Value, path: &str, found: &mut Vec<Mismatch>) {
+        let fields = &self.types[index];
+        for (key, value) in object.as_object().into_iter().flatten() {
+            let path = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
+            match fields.find(key) {
+                Some((_, Shape::Object(index))) => self.unknown(index, value, &path, found),
+                Some(_) => {}
+                None => {
+                    let known: Vec<_> = fields.members.iter().map(|(name, _)| *name).collect();
+                    found.push(Mismatch {
+                        path,
+                        problem: format!("unknown field; known here: {}", known.join(", ")),
+                    });
+                }
+            }
+        }
+    }
+
     fn loaded() -> &'static Self {
         static LOADED: OnceLock<Table> = OnceLock::new();
-        LOADED.get_or_init(|| Self::parse(&[TABLE, MULTICLUSTER]))
+        LOADED.get_or_init(|| Self::parse(&[TABLE, MULTICLUSTER, KARMADA]))
     }
 
     fn parse(texts: &[&'static str]) -> Self {
@@ -117,6 +199,7 @@ impl Table {
         let mut table = Self {
             types: Vec::with_capacity(index.len()),
             shapes: Vec::new(),
+            words: Vec::new(),
             index,
         };
         for line in lines() {
@@ -135,8 +218,12 @@ impl Table {
         table
     }
 
-    fn shape(&mut self, text: &str) -> Shape {
-        let mut nested = |text: &str| {
+    fn shape(&mut self, text: &'static str) -> Shape {
+        if text.contains('|') {
+            self.words.push(text.split('|').collect());
+            return Shape::OneOf(self.words.len() - 1);
+        }
+        let mut nested = |text: &'static str| {
             let shape = self.shape(text);
             self.shapes.push(shape);
             self.shapes.len() - 1
@@ -191,6 +278,14 @@ impl Table {
             (Shape::Quantity, Value::String(_) | Value::Number(_)) => {
                 return check_quantity(value);
             }
+            (Shape::OneOf(words), Value::String(text)) => {
+                let words = &self.words[words];
+                if words.contains(&text.as_str()) {
+                    return Ok(());
+                }
+                let words = words.join(", ");
+                return Err(Trail::new(format!("{text:?} is none of {words}")));
+            }
             (Shape::List(items), Value::Array(list)) => {
                 let items = self.shapes[items];
                 for (position, item) in list.iter().enumerate() {
@@ -231,7 +326,13 @@ impl Table {
                     .map_err(|trail| trail.at(format!(".{name}")))?;
             }
         }
-        Ok(())
+        let is_missing = |name: &&&str| map.get(**name).is_none_or(Value::is_null);
+        match fields.required.iter().find(is_missing) {
+            Some(name) => {
+                Err(Trail::new("required, but missing".to_owned()).at(format!(".{name}")))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -242,7 +343,7 @@ impl Shape {
             Self::Bool => "a boolean",
             Self::Int32 | Self::Int64 => "an integer",
             Self::Number => "a number",
-            Self::Text => "a string",
+            Self::Text | Self::OneOf(_) => "a string",
             Self::Time => "a time",
             Self::Quantity => "a quantity",
             Self::IntOrString => "an integer or a string",
@@ -296,7 +397,7 @@ fn check_quantity(value: &Value) -> Result<(), Trail> {
     }
 }
 
-fn kind_of(value: &Value) -> &'static str {
+pub(crate) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

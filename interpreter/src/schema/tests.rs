@@ -147,6 +147,46 @@ fn every_named_type_is_in_the_table() {
     }
 }
 
+#[test]
+fn our_own_types_are_those_of_the_schemas() {
+    fn check_type<T: JsonSchema>(name: &str) {
+        let schema = serde_json::to_value(schemars::schema_for!(T)).expect("a schema");
+        let properties = schema["properties"].as_object().expect("an object");
+        let table = Table::loaded();
+        let fields = &table.types[table.index[name]];
+        let mut known: Vec<&str> = fields.members.iter().map(|(name, _)| *name).collect();
+        known.sort_unstable();
+        assert_eq!(known, properties.keys().collect::<Vec<_>>(), "{name}");
+        for (property, _) in &fields.members {
+            assert!(fields.find(property).is_some(), "{name}: {property}");
+        }
+        let mut required: Vec<&str> = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        required.sort_unstable();
+        assert_eq!(fields.required, required, "{name}");
+    }
+    check_type::<crds::config::CustomizationRules>("config.v1alpha1.CustomizationRules");
+    check_type::<crds::config::CustomizationTarget>("config.v1alpha1.CustomizationTarget");
+    check_type::<crds::config::DependentObjectReference>(
+        "config.v1alpha1.DependentObjectReference",
+    );
+    check_type::<crds::config::LuaScript>("config.v1alpha1.LuaScript");
+    check_type::<crds::config::ResourceInterpreterCustomizationSpec>(
+        "config.v1alpha1.ResourceInterpreterCustomizationSpec",
+    );
+    check_type::<crds::work::AggregatedStatusItem>("work.v1alpha2.AggregatedStatusItem");
+    check_type::<crds::work::Component>("work.v1alpha2.Component");
+    check_type::<crds::work::ComponentReplicaRequirements>(
+        "work.v1alpha2.ComponentReplicaRequirements",
+    );
+    check_type::<crds::work::NodeClaim>("work.v1alpha2.NodeClaim");
+    check_type::<crds::work::ReplicaRequirements>("work.v1alpha2.ReplicaRequirements");
+}
+
 #[track_caller]
 fn check_fits(object: Value, problem: Option<&str>) {
     let answer = check(TypeName::Deployment, &object).map_err(|mismatch| mismatch.to_string());

@@ -3,6 +3,12 @@
 /// A type of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TypeName {
+    AggregatedStatusItem,
+    Case,
+    Component,
+    DependentObjectReference,
+    ReplicaRequirements,
+    ResourceInterpreterCustomization,
     CronJob,
     DaemonSet,
     DaemonSetStatus,
@@ -36,6 +42,12 @@ pub(crate) enum TypeName {
 impl TypeName {
     #[cfg(test)]
     pub(super) const ALL: &'static [Self] = &[
+        Self::AggregatedStatusItem,
+        Self::Case,
+        Self::Component,
+        Self::DependentObjectReference,
+        Self::ReplicaRequirements,
+        Self::ResourceInterpreterCustomization,
         Self::CronJob,
         Self::DaemonSet,
         Self::DaemonSetStatus,
@@ -68,6 +80,14 @@ impl TypeName {
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Self::AggregatedStatusItem => "work.v1alpha2.AggregatedStatusItem",
+            Self::Case => "Case",
+            Self::Component => "work.v1alpha2.Component",
+            Self::DependentObjectReference => "config.v1alpha1.DependentObjectReference",
+            Self::ReplicaRequirements => "work.v1alpha2.ReplicaRequirements",
+            Self::ResourceInterpreterCustomization => {
+                "config.v1alpha1.ResourceInterpreterCustomization"
+            }
             Self::CronJob => "api.batch.v1.CronJob",
             Self::CronJobStatus => "api.batch.v1.CronJobStatus",
             Self::DaemonSet => "api.apps.v1.DaemonSet",

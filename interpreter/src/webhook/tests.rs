@@ -244,7 +244,7 @@ fn responses() {
     check(
         Question::Dependencies { object: &thing },
         dependencies,
-        Err("dependency 0: Secret has neither name nor labelSelector"),
+        Err("dependencies[0].name: Secret has neither name nor labelSelector"),
     );
 }
 

@@ -284,20 +284,20 @@ fn huge_results() {
     for (script, problem) in [
         (
             "local t = {1} for i = 1, 40 do t = {t, t} end return {t = t}",
-            "the result is larger than 16 MiB",
+            "the result takes more than 32 MiB; a table that stands in it several times counts each time",
         ),
         (
             "local t = {} t.t = t return t",
             "the result contains a recursively nested table",
         ),
-        ("return {t = 0/0}", "NaN cannot be part of a result"),
+        ("return {t = 0/0}", "t: NaN cannot be part of a result"),
         (
             "return {t = math.huge * 10}",
-            "inf cannot be part of a result",
+            "t: inf cannot be part of a result",
         ),
         (
             "return {t = print}",
-            "a function cannot be part of a result",
+            "t: a function cannot be part of a result",
         ),
     ] {
         let script = format!("function ReflectStatus(o) {script} end");
@@ -308,8 +308,57 @@ fn huge_results() {
                 observed: &observed,
             },
         );
-        assert_eq!(answer, Err(format!("ReflectStatus: {problem}")));
+        assert_eq!(answer, Err(format!("line 1: ReflectStatus: {problem}")));
     }
+}
+
+/// A small table that describes a huge tree costs what the tree does.
+#[test]
+fn results_are_read_within_the_limits_of_the_run() {
+    let observed = json!({});
+    let ask_for = |doublings: u32, limits: Limits, clock: Arc<dyn Clock>| {
+        let script = format!(
+            "\nfunction ReflectStatus(o) local t = {{1}} for i = 1, {doublings} do t = {{t, t}} end return {{t = t}} end"
+        );
+        let question = Question::Status {
+            observed: &observed,
+        };
+        ask_with(&Runtime::new(limits), clock, false, &script, &question)
+    };
+    let late = ask_for(16, Limits::default(), Arc::new(TickingClock::default()));
+    assert_eq!(late, Err(format!("line 2: {LATE}")));
+    let few_steps = Limits {
+        instructions: 100_000,
+        ..Limits::default()
+    };
+    let stopped = ask_for(16, few_steps, Arc::new(StoppedClock(NOW)));
+    assert_eq!(
+        stopped,
+        Err("line 2: ran more than 100000 instructions".to_owned())
+    );
+    let begun = Instant::now();
+    let real = ask_for(25, Limits::default(), Arc::new(RealClock(begun)));
+    assert!(real.is_err(), "{real:?}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn what_the_host_copies_is_bounded() {
+    check(
+        "local s = 'x' for i = 1, 19 do s = s .. s end local t = {} for i = 1, 200 do t[i] = s end \
+         return string.format('%s', unpack(t))",
+        "line 1: the arguments of format have more than 8388608 bytes",
+    );
+    let long = run(
+        &Runtime::new(Limits::default()),
+        Arc::new(StoppedClock(NOW)),
+        "local s = 'x' for i = 1, 20 do s = s .. s end error(s)",
+    );
+    assert!(long.expect_err("it fails").len() < 3_000);
 }
 
 #[test]

@@ -55,27 +55,29 @@ fn replicas() {
     check_both(
         "function GetReplicas(o) end",
         &question,
-        Err("GetReplicas: expected a number of replicas, found a nil"),
+        Err("line 1: GetReplicas: expected a number of replicas, found nil"),
     );
     check_both(
         "function GetReplicas(o) return '3' end",
         &question,
-        Err("GetReplicas: expected a number of replicas, found a string"),
+        Err("line 1: GetReplicas: expected a number of replicas, found a string"),
     );
     check_both(
         "function GetReplicas(o) return 1, 2 end",
         &question,
-        Err("GetReplicas: expected a table or nil as requirements, found a integer"),
+        Err("line 1: GetReplicas: expected a table or nil as requirements, found a number"),
     );
     check_both(
         "function GetReplicas(o) return 1e10 end",
         &question,
-        Err("GetReplicas: 10000000000 replicas are more than a 32-bit integer holds"),
+        Err(
+            "line 1: GetReplicas: 10000000000 is no number of replicas: it has to be a 32-bit integer, of at most 2147483647",
+        ),
     );
     check_both(
         "function GetReplicas(o) return 1, {resourceRequest = {cpu = 'x'}} end",
         &question,
-        Err("GetReplicas: resourceRequest[cpu]: `x` is no quantity"),
+        Err("line 1: GetReplicas: requirements.resourceRequest[cpu]: `x` is no quantity"),
     );
     assert!(
         ask(
@@ -84,6 +86,90 @@ fn replicas() {
             &question
         )
         .is_err()
+    );
+}
+
+#[test]
+fn numbers_that_are_no_replicas() {
+    let thing = thing();
+    let question = Question::Replicas { object: &thing };
+    for (number, printed) in [
+        ("1e12", "1000000000000"),
+        ("-1e12", "-1000000000000"),
+        ("2147483648", "2147483648"),
+        ("0/0", "NaN"),
+        ("1/0", "+Inf"),
+    ] {
+        let problem = format!(
+            "line 2: GetReplicas: {printed} is no number of replicas: it has to be a 32-bit integer, of at most 2147483647"
+        );
+        let script = format!("\nfunction GetReplicas(o) return {number} end");
+        check_both(&script, &question, Err(&problem));
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_named() {
+    let thing = thing();
+    let replicas = Question::Replicas { object: &thing };
+    let components = Question::Components { object: &thing };
+    let dependencies = Question::Dependencies { object: &thing };
+    for (question, script, problem) in [
+        (
+            &replicas,
+            "function GetReplicas(o) return 1, {nodeClaim = {tolerations = {{key = 1}}}} end",
+            "GetReplicas: requirements.nodeClaim.tolerations[0].key: expected a string, found a number",
+        ),
+        (
+            &components,
+            "function GetComponents(o) return {{name = 'a', replicas = 1}, {name = 'b', replicas = 'x'}} end",
+            "GetComponents: components[1].replicas: expected an integer, found a string",
+        ),
+        (
+            &components,
+            "function GetComponents(o) return {{name = 'a'}} end",
+            "GetComponents: components[0].replicas: required, but missing",
+        ),
+        (
+            &components,
+            "function GetComponents(o) return {name = 'a', replicas = 1} end",
+            "GetComponents: expected a list of components, found a table with names as keys",
+        ),
+        (
+            &dependencies,
+            "function GetDependencies(o) return {{apiVersion = 'v1', kind = 'Secret', name = {'x'}}} end",
+            "GetDependencies: dependencies[0].name: expected a string, found a list",
+        ),
+        (
+            &dependencies,
+            "function GetDependencies(o) return {{apiVersion = 'v1', kind = 'Secret'}} end",
+            "GetDependencies: dependencies[0].name: Secret has neither name nor labelSelector",
+        ),
+    ] {
+        check_both(script, question, Err(&format!("line 1: {problem}")));
+    }
+    check(
+        false,
+        "function GetComponents(o) return {{name = 'a', replicas = 1}, {name = 'a', replicas = 1}} end",
+        &components,
+        Err("line 1: GetComponents: components[1].name: there is another component named \"a\""),
+    );
+}
+
+#[test]
+fn tail_calls_leave_the_line_of_the_function() {
+    let thing = thing();
+    let question = Question::Health { observed: &thing };
+    check_both(
+        "local x = 1\n\nfunction InterpretHealth(o)\n  return string.rep('x', 3)\nend",
+        &question,
+        Err("line 3: in InterpretHealth, which begins here: string.rep is not supported"),
+    );
+    // What called the tail is still there.
+    check_both(
+        "local function f()\n  return string.rep('x', 3)\nend\nfunction InterpretHealth(o)\n  local x = f()\n  return x\nend",
+        &question,
+        Err("line 5: string.rep is not supported"),
     );
 }
 
@@ -113,7 +199,7 @@ fn components() {
     check_both(
         "function GetComponents(o) return 1 end",
         &question,
-        Err("GetComponents: expected a list of components, found a integer"),
+        Err("line 1: GetComponents: expected a list of components, found a number"),
     );
     assert!(
         ask(
@@ -141,12 +227,12 @@ fn revision_and_retention() {
     check_both(
         "function ReviseReplica(o, n) end",
         &question,
-        Err("ReviseReplica: expected an object, found a nil"),
+        Err("line 1: ReviseReplica: expected an object, found nil"),
     );
     check_both(
         "function ReviseReplica(o, n) return {spec = {}} end",
         &question,
-        Err("ReviseReplica: the object has no kind"),
+        Err("line 1: ReviseReplica: the object has no kind"),
     );
     let observed = json!({"kind": "Thing", "spec": {"empty": [], "own": {"deep": {}}}});
     let question = Question::Retain {
@@ -196,7 +282,7 @@ fn reflection() {
     check_both(
         "function ReflectStatus(o) return nil end",
         &question,
-        Err("ReflectStatus: expected a table, found a nil"),
+        Err("line 1: ReflectStatus: expected a table, found nil"),
     );
 }
 
@@ -253,13 +339,13 @@ fn health() {
     check_both(
         "function InterpretHealth(o) return 1 end",
         &question,
-        Err("InterpretHealth: expected a boolean, found a integer"),
+        Err("line 1: InterpretHealth: expected a boolean, found a number"),
     );
     check(
         true,
         "function InterpretHealth(o) end",
         &question,
-        Err("InterpretHealth: expected a boolean, found a nil"),
+        Err("line 1: InterpretHealth: expected a boolean, found nil"),
     );
     check(
         false,
@@ -293,7 +379,7 @@ fn dependencies() {
         true,
         "function GetDependencies(o) end",
         &question,
-        Err("GetDependencies: expected a list of references, found a nil"),
+        Err("line 1: GetDependencies: expected a list of references, found nil"),
     );
     check(
         false,

@@ -349,7 +349,7 @@ fn quantities() {
     );
     check_error(
         &format!("{kube} kube.resourceAdd(1)"),
-        "line 1: resourceAdd: expected a string, found a integer",
+        "line 1: resourceAdd: expected a string, found a number",
     );
     check_error(
         &format!("{kube} kube.resourceAdd('x')"),
@@ -401,7 +401,7 @@ fn pods() {
     );
     check_error(
         &format!("{kube} kube.accuratePodRequirements(nil)"),
-        "line 1: accuratePodRequirements: expected a table, found a nil",
+        "line 1: accuratePodRequirements: expected a table, found nil",
     );
     check_error(
         &format!("{kube} kube.accuratePodRequirements({{spec = {{containers = 1}}}})"),
