@@ -15,7 +15,7 @@ use propagation::{
         self, Doubt, HeldBack, Hold, RELEASE_HOLD, REMOVAL_HELD, Reason, Release, Scope, Verdict,
     },
     matching::{Claim, ClaimState, read_claim},
-    render::{expected_clusters, is_answered},
+    render::{STANDS_IN, expected_clusters, is_answered},
 };
 use runtime::{ApiError, events::Source};
 use serde_json::Value;
@@ -216,7 +216,7 @@ pub(super) fn touched<'w>(world: &World, work: &'w Work) -> Option<&'w str> {
     let was_applied = work.status.as_ref().is_some_and(|status| {
         !status.manifest_statuses.is_empty()
             || conditions::is_true(&status.conditions, conditions::work::APPLIED)
-    });
+    }) || work.annotations().contains_key(STANDS_IN);
     let touches = was_applied
         // Leaving the fleet is asked about as a whole.
         && cluster.metadata.deletion_timestamp.is_none()
