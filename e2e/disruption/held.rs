@@ -140,3 +140,156 @@ async fn a_cluster_deleted_with_much_in_it_waits() {
         scene.until_gone("member5", "configmaps", &name).await;
     }
 }
+
+#[tokio::test]
+async fn last_copies_and_those_of_a_kind_that_is_gone_stay_over_a_restart() {
+    const GADGETS: &str = "gadgets.brake.example.com";
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let scene = Scene::open("held-copies").await;
+    scene
+        .define(&["control", "member1"], GADGETS, "Gadget")
+        .await;
+    scene.apply(&(settings(0) + &policy("settings", "v1", "ConfigMap", &on("member1"))));
+    let gadget = "---\napiVersion: brake.example.com/v1\nkind: Gadget\nmetadata: {name: g, namespace: {ns}}\n";
+    scene.apply(
+        &(gadget.to_owned() + &policy("gadgets", "brake.example.com/v1", "Gadget", &on("member1"))),
+    );
+    scene.applied("settings-0-configmap").await;
+    scene.applied("g-gadget").await;
+    scene.apply(&policy("settings", "v1", "ConfigMap", &on("nowhere")));
+    scene.kubectl("control", &["delete", "crd", GADGETS, "--wait=false"]);
+    scene
+        .until_gone(
+            "control",
+            "customresourcedefinitions.apiextensions.k8s.io",
+            GADGETS,
+        )
+        .await;
+    let delete = [
+        "delete",
+        "rb",
+        "g-gadget",
+        "--wait=false",
+        "--ignore-not-found",
+    ];
+    scene.kubectl("control", &delete);
+    let mut versions = Vec::new();
+    for (name, reason) in [
+        ("settings-0-configmap", "True/LastCopy"),
+        ("g-gadget", "True/KindGone"),
+    ] {
+        scene
+            .binding(name, "held", |it| condition(it, HELD) == reason)
+            .await;
+    }
+    crate::settled(&scene).await;
+    for name in ["settings-0-configmap", "g-gadget"] {
+        let binding = scene.object("control", BINDINGS, name).await.unwrap();
+        versions.push(binding["metadata"]["resourceVersion"].clone());
+    }
+
+    crate::kill().await;
+    scene.meanwhile("probe").await;
+    crate::settled(&scene).await;
+    for (name, version) in ["settings-0-configmap", "g-gadget"].iter().zip(versions) {
+        let binding = scene.object("control", BINDINGS, name).await.unwrap();
+        assert_eq!(binding["metadata"]["resourceVersion"], version, "{name}");
+    }
+    for (kind, name) in [("configmaps", "settings-0"), (GADGETS, "g")] {
+        let kept = scene.object("member1", kind, name).await;
+        assert!(kept.is_some(), "{name}");
+    }
+    for (kind, name, object) in [
+        ("configmaps", "settings-0", "settings-0-configmap"),
+        (GADGETS, "g", "g-gadget"),
+    ] {
+        let what = format!("rb/{object}");
+        let output = scene
+            .stage
+            .navarch(&["release-hold", &what, "-n", &scene.namespace]);
+        assert!(output.status.success(), "{}", text(&output));
+        scene.until_gone("member1", kind, name).await;
+    }
+}
+
+#[tokio::test]
+async fn works_of_no_binding_are_held_and_let_go_one_by_one() {
+    const WORKS: &str = "works.work.karmada.io";
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let scene = Scene::open("held-works").await;
+    scene
+        .until("member3", "namespaces", "held-works", "there", |_| true)
+        .await;
+    let work = |n: u32| {
+        format!(
+            "---
+apiVersion: work.karmada.io/v1alpha1
+kind: Work
+metadata: {{name: held-works-{n}, namespace: karmada-es-member3}}
+spec:
+  workload:
+    manifests: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: own-{n}, namespace: held-works}}}}]
+"
+        )
+    };
+    scene.apply(&(work(0) + &work(1)));
+    for n in 0..2 {
+        let path = format!("karmada-es-member3/held-works-{n}");
+        scene
+            .until("control", WORKS, &path, "applied", |it| {
+                condition(it, "Applied").starts_with("True/")
+            })
+            .await;
+    }
+    threshold(&scene, "member3", "=0%/0/600s");
+    for n in 0..2 {
+        let name = format!("held-works-{n}");
+        let args = [
+            "delete",
+            "work",
+            "-n",
+            "karmada-es-member3",
+            &name,
+            "--wait=false",
+        ];
+        scene.kubectl("control", &args);
+    }
+    for n in 0..2 {
+        let path = format!("karmada-es-member3/held-works-{n}");
+        let held = scene
+            .until("control", WORKS, &path, "held", |it| {
+                condition(it, HELD) == "True/ClusterRemovalLimit"
+            })
+            .await;
+        let release = format!("navarch release-hold work/held-works-{n} -n karmada-es-member3");
+        let told = crate::stage::message(&held, HELD);
+        assert!(told.contains(&release), "{told}");
+    }
+    crate::kill().await;
+    scene.meanwhile("probe").await;
+    for n in 0..2 {
+        let name = format!("own-{n}");
+        assert!(scene.object("member3", "configmaps", &name).await.is_some());
+    }
+    let output = scene.stage.navarch(&[
+        "release-hold",
+        "work/held-works-0",
+        "-n",
+        "karmada-es-member3",
+    ]);
+    assert!(output.status.success(), "{}", text(&output));
+    scene.until_gone("member3", "configmaps", "own-0").await;
+    scene
+        .until_gone("control", WORKS, "karmada-es-member3/held-works-0")
+        .await;
+    scene.meanwhile("another").await;
+    assert!(
+        scene
+            .object("member3", "configmaps", "own-1")
+            .await
+            .is_some()
+    );
+    // What the limit does not hold any more goes by itself.
+    threshold(&scene, "member3", "-");
+    scene.until_gone("member3", "configmaps", "own-1").await;
+}

@@ -15,6 +15,7 @@ mod world;
 
 mod faults;
 mod held;
+mod lazy;
 mod leading;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,11 @@ async fn a_fourth_cluster_joins_gets_its_share_and_leaves_again() {
         .until("member1", "configmaps", "settings", "there", |_| true)
         .await;
 
+    scene.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: fourth-alone}\n");
+    scene
+        .until("member1", "namespaces", "fourth-alone", "there", |_| true)
+        .await;
+
     tokio::task::spawn_blocking(|| {
         let stage = stage();
         stage.block_on(stage.bed.add_member("member4")).unwrap();
@@ -73,6 +79,11 @@ async fn a_fourth_cluster_joins_gets_its_share_and_leaves_again() {
     );
     scene
         .until("member4", "configmaps", "settings", "there", |_| true)
+        .await;
+
+    // A namespace goes there by itself, also one that nothing is in.
+    scene
+        .until("member4", "namespaces", "fourth-alone", "there", |_| true)
         .await;
 
     let again = scene.stage.navarch(&[

@@ -1,6 +1,49 @@
-//! Resource names of the kinds that stories look at.
+//! Resource names of the kinds that stories look at, and kinds that stories bring.
 
 use kube::api::ApiResource;
+
+use super::{Scene, condition};
+
+/// A definition of a namespaced kind whose objects may have any fields; `plural.group` is its name.
+pub fn definition(name: &str, kind: &str) -> String {
+    let (plural, group) = name.split_once('.').unwrap();
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {name}}}
+spec:
+  group: {group}
+  scope: Namespaced
+  names: {{plural: {plural}, kind: {kind}}}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"
+    )
+}
+
+impl Scene {
+    /// Applies a [`definition`] to clusters, and waits until they serve the kind.
+    pub async fn define(&self, clusters: &[&str], name: &str, kind: &str) {
+        for cluster in clusters {
+            self.apply_to(cluster, &definition(name, kind));
+        }
+        for cluster in clusters {
+            self.until_established(cluster, name).await;
+        }
+    }
+
+    /// Waits until a cluster serves the kind of a definition.
+    pub async fn until_established(&self, cluster: &str, name: &str) {
+        let definitions = "customresourcedefinitions.apiextensions.k8s.io";
+        self.until(cluster, definitions, name, "established", |it| {
+            condition(it, "Established").starts_with("True/")
+        })
+        .await;
+    }
+}
 
 /// The resource called `plural.group`, and whether it lives in namespaces.
 pub fn resource(name: &str) -> (ApiResource, bool) {
@@ -9,12 +52,14 @@ pub fn resource(name: &str) -> (ApiResource, bool) {
         ("configmaps", "") => ("v1", "ConfigMap", true),
         ("events", "") => ("v1", "Event", true),
         ("namespaces", "") => ("v1", "Namespace", false),
+        ("persistentvolumes", "") => ("v1", "PersistentVolume", false),
         ("persistentvolumeclaims", "") => ("v1", "PersistentVolumeClaim", true),
         ("pods", "") => ("v1", "Pod", true),
         ("secrets", "") => ("v1", "Secret", true),
         ("serviceaccounts", "") => ("v1", "ServiceAccount", true),
         ("services", "") => ("v1", "Service", true),
         ("deployments", "apps") => ("v1", "Deployment", true),
+        ("replicasets", "apps") => ("v1", "ReplicaSet", true),
         ("statefulsets", "apps") => ("v1", "StatefulSet", true),
         ("daemonsets", "apps") => ("v1", "DaemonSet", true),
         ("cronjobs", "batch") => ("v1", "CronJob", true),

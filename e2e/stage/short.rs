@@ -51,6 +51,22 @@ impl Scene {
         )
     }
 
+    /// Says where the members are: two in the north, where the first has two zones, and one in the south at another provider. Every
+    /// story that asks says the same.
+    pub fn place_members(&self) {
+        for (member, provider, region, zones) in [
+            ("member1", "acme", "north", r#"["north-1", "north-2"]"#),
+            ("member2", "acme", "north", r#"["north-2"]"#),
+            ("member3", "globex", "south", r#"["south-1"]"#),
+        ] {
+            let patch = format!(
+                r#"{{"spec": {{"provider": "{provider}", "region": "{region}", "zones": {zones}}}}}"#
+            );
+            let args = ["patch", "cluster", member, "--type=merge", "-p", &patch];
+            self.kubectl("control", &args);
+        }
+    }
+
     /// Waits until a Role that is made now has arrived everywhere: whatever was asked for before has then been looked at.
     pub async fn meanwhile(&self, name: &str) {
         self.apply(&format!(

@@ -6,6 +6,7 @@ use crate::stage::{Scene, clusters, condition, config_map, on, policy, text};
 
 const BINDINGS: &str = "resourcebindings.work.karmada.io";
 const HELD: &str = "RemovalHeld";
+const GADGETS: &str = "gadgets.brake.example.com";
 
 fn settings(n: u32) -> String {
     format!(
@@ -306,30 +307,9 @@ async fn the_work_of_a_namespace_deleted_by_hand_costs_the_member_nothing() {
 async fn a_kind_that_vanishes_takes_no_objects_along() {
     const TEMPLATE: &str = "apiVersion: brake.example.com/v1\nkind: Gadget\nmetadata: {name: g, namespace: {ns}}\nspec: {size: 1}\n";
     let scene = Scene::open("brake-kind").await;
-    let definition = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: gadgets.brake.example.com}
-spec:
-  group: brake.example.com
-  scope: Namespaced
-  names: {kind: Gadget, plural: gadgets, singular: gadget, listKind: GadgetList}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
-    scene.apply(definition);
-    scene.apply_to("member1", definition);
-    for cluster in ["control", "member1"] {
-        let crd = "gadgets.brake.example.com";
-        let kind = "customresourcedefinitions.apiextensions.k8s.io";
-        scene
-            .until(cluster, kind, crd, "established", |it| {
-                condition(it, "Established").starts_with("True/")
-            })
-            .await;
-    }
+    scene
+        .define(&["control", "member1"], GADGETS, "Gadget")
+        .await;
     scene.apply(&policy(
         "gadgets",
         "brake.example.com/v1",
@@ -338,9 +318,7 @@ spec:
     ));
     scene.apply(TEMPLATE);
     let gadget = scene
-        .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
-            true
-        })
+        .until("member1", GADGETS, "g", "there", |_| true)
         .await;
     scene
         .until("control", BINDINGS, "g-gadget", "applied", |it| {
@@ -349,23 +327,12 @@ spec:
         .await;
     remove_kind(&scene).await;
     let now = scene
-        .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
-            true
-        })
+        .until("member1", GADGETS, "g", "there", |_| true)
         .await;
     assert_eq!(now["metadata"]["uid"], gadget["metadata"]["uid"]);
 
     // Kind and template made again, as the condition proposes, take the copy over.
-    scene.apply(definition);
-    scene
-        .until(
-            "control",
-            "customresourcedefinitions.apiextensions.k8s.io",
-            "gadgets.brake.example.com",
-            "established",
-            |it| condition(it, "Established").starts_with("True/"),
-        )
-        .await;
+    scene.define(&["control"], GADGETS, "Gadget").await;
     scene.apply(TEMPLATE);
     scene
         .until("control", BINDINGS, "g-gadget", "taken over", |it| {
@@ -375,9 +342,7 @@ spec:
         })
         .await;
     let now = scene
-        .until("member1", "gadgets.brake.example.com", "g", "there", |_| {
-            true
-        })
+        .until("member1", GADGETS, "g", "there", |_| true)
         .await;
     assert_eq!(now["metadata"]["uid"], gadget["metadata"]["uid"]);
 
@@ -387,22 +352,17 @@ spec:
         .stage
         .navarch(&["release-hold", "rb/g-gadget", "-n", "brake-kind"]);
     assert!(output.status.success(), "{}", text(&output));
-    scene
-        .until_gone("member1", "gadgets.brake.example.com", "g")
-        .await;
+    scene.until_gone("member1", GADGETS, "g").await;
 }
 
 /// Takes the kind of the story above away, and with it the templates.
 async fn remove_kind(scene: &Scene) {
-    scene.kubectl(
-        "control",
-        &["delete", "crd", "gadgets.brake.example.com", "--wait=false"],
-    );
+    scene.kubectl("control", &["delete", "crd", GADGETS, "--wait=false"]);
     scene
         .until_gone(
             "control",
             "customresourcedefinitions.apiextensions.k8s.io",
-            "gadgets.brake.example.com",
+            GADGETS,
         )
         .await;
     // Garbage collection cannot tell any more whether the owner is gone; whoever deletes the binding cannot either.

@@ -1,6 +1,6 @@
 //! Namespaces and other objects without one.
 
-use crate::stage::{Scene, condition};
+use crate::stage::{Scene, clusters, condition};
 
 #[tokio::test]
 async fn a_namespace_goes_to_every_member_and_leaves_with_its_deletion() {
@@ -102,4 +102,46 @@ spec:
             )
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_deleted_cluster_policy_keeps_what_runs_and_lets_go_of_the_template() {
+    const ROLES: &str = "clusterroles.rbac.authorization.k8s.io";
+    let scene = Scene::open("cluster-policy-gone").await;
+    scene.apply(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: e2e-kept}
+rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]
+---
+apiVersion: policy.karmada.io/v1alpha1
+kind: ClusterPropagationPolicy
+metadata: {name: e2e-kept}
+spec:
+  resourceSelectors: [{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, name: e2e-kept}]
+  placement: {clusterAffinity: {clusterNames: [member1]}}
+",
+    );
+    let before = scene
+        .until("member1", ROLES, "e2e-kept", "there", |_| true)
+        .await;
+    scene.kubectl("control", &["delete", "cpp", "e2e-kept"]);
+    let is_free = |it: &serde_json::Value| {
+        let (labels, annotations) = (&it["metadata"]["labels"], &it["metadata"]["annotations"]);
+        labels["clusterpropagationpolicy.karmada.io/permanent-id"].is_null()
+            && annotations["clusterpropagationpolicy.karmada.io/name"].is_null()
+    };
+    scene
+        .until("control", ROLES, "e2e-kept", "free", is_free)
+        .await;
+    let bindings = "clusterresourcebindings.work.karmada.io";
+    let binding = scene
+        .until("control", bindings, "e2e-kept-clusterrole", "free", is_free)
+        .await;
+    assert_eq!(clusters(&binding), "member1");
+    scene.meanwhile("probe").await;
+    let after = scene.object("member1", ROLES, "e2e-kept").await.unwrap();
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    scene.kubectl("control", &["delete", "clusterrole", "e2e-kept"]);
+    scene.until_gone("member1", ROLES, "e2e-kept").await;
 }

@@ -304,3 +304,42 @@ async fn objects_taken_from_us_in_a_member_are_not_deleted() {
         .unwrap();
     assert_eq!(object["data"]["color"], "blue");
 }
+
+#[tokio::test]
+async fn a_binding_whose_scheduling_is_suspended_stays_where_it_is() {
+    let scene = Scene::open("hold-place").await;
+    scene.apply(&(config_map("blue") + &settings_policy("member1", "")));
+    scene.applied("settings-configmap").await;
+    let suspend = |value: &str| {
+        let patch = format!(r#"{{"spec": {{"suspension": {{"scheduling": {value}}}}}}}"#);
+        let args = [
+            "patch",
+            "rb",
+            "settings-configmap",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        scene.kubectl("control", &args);
+    };
+    suspend("true");
+    scene.apply(&(config_map("green") + &settings_policy("member2", "")));
+    // The placement changes, and the member follows the template as before.
+    scene
+        .binding("settings-configmap", "to move", |it| {
+            it["spec"]["placement"]["clusterAffinity"]["clusterNames"] == json!(["member2"])
+        })
+        .await;
+    scene
+        .until("member1", "configmaps", "settings", "green", color("green"))
+        .await;
+    scene.meanwhile("probe").await;
+    let binding = scene.applied("settings-configmap").await;
+    assert_eq!(clusters(&binding), "member1");
+    assert_eq!(binding["spec"]["suspension"]["scheduling"], true);
+    suspend("false");
+    scene
+        .until("member2", "configmaps", "settings", "green", color("green"))
+        .await;
+    scene.until_gone("member1", "configmaps", "settings").await;
+}

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::stage::{Scene, clusters, condition, config_map, deployment, divided, message, policy};
+use crate::stage::{
+    Scene, clusters, condition, config_map, deployment, divided, is_applied, message, policy,
+};
 
 /// A Deployment whose pods ask for this much cpu.
 fn asking(replicas: u32, cpu: &str) -> String {
@@ -199,6 +201,37 @@ async fn spread_constraints_bound_the_number_of_clusters() {
             clusters(it) == "member1 member2 member3"
         })
         .await;
+}
+
+#[tokio::test]
+async fn spread_constraints_bound_the_number_of_regions() {
+    let scene = Scene::open("regions").await;
+    scene.place_members();
+    let spread = |regions: u32| {
+        format!(
+            "{{clusterAffinity: {{clusterNames: [member1, member2, member3]}}, spreadConstraints: [\
+             {{spreadByField: region, minGroups: {regions}, maxGroups: {regions}}}, \
+             {{spreadByField: cluster, minGroups: 2, maxGroups: 2}}]}}"
+        )
+    };
+    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &spread(2))));
+    let binding = scene
+        .binding("settings-configmap", "in both regions", |it| {
+            is_applied(it) && clusters(it).contains("member3")
+        })
+        .await;
+    assert_eq!(clusters(&binding).split(' ').count(), 2);
+    // Only the north has two clusters.
+    scene.apply(&policy("settings", "v1", "ConfigMap", &spread(1)));
+    scene
+        .binding("settings-configmap", "in the north", |it| {
+            let found = clusters(it);
+            let mut names: Vec<&str> = found.split(' ').collect();
+            names.sort_unstable();
+            names == ["member1", "member2"]
+        })
+        .await;
+    scene.until_gone("member3", "configmaps", "settings").await;
 }
 
 #[tokio::test]

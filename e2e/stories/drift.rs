@@ -1,6 +1,6 @@
 //! Members are kept as the control plane says.
 
-use crate::stage::{Scene, config_map, deployment, on, policy};
+use crate::stage::{BINDINGS, Scene, WORKS, clusters, config_map, deployment, on, policy};
 
 #[tokio::test]
 async fn an_object_edited_in_a_member_is_corrected() {
@@ -114,4 +114,67 @@ async fn a_deleted_work_is_made_again() {
             it["data"]["color"] == "blue"
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_deleted_work_that_nobody_wants_any_more_takes_its_object_along() {
+    let scene = Scene::open("delete-work-late").await;
+    let settings = |to: &str| config_map("blue") + &policy("settings", "v1", "ConfigMap", &on(to));
+    scene.apply(&settings("member1, member2"));
+    scene.applied("settings-configmap").await;
+    let before = scene
+        .object("member2", "configmaps", "settings")
+        .await
+        .unwrap();
+    let path = scene.work_path("member2", "ConfigMap", "settings");
+    let (space, work) = path.split_once('/').unwrap();
+    let finalizers = |op: &str| {
+        let patch = format!(r#"{{"metadata": {{"finalizers": {op}}}}}"#);
+        let args = [
+            "patch",
+            "work",
+            "-n",
+            space,
+            work,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        scene.kubectl("control", &args);
+    };
+    // Somebody else's finalizer keeps the Work, so that it cannot be made again before it is wanted no more.
+    finalizers(r#"["karmada.io/execution-controller", "example.com/fence"]"#);
+    let delete = ["delete", "work", "-n", space, work, "--wait=false"];
+    scene.kubectl("control", &delete);
+    scene
+        .until("control", WORKS, &path, "let go", |it| {
+            it["metadata"]["finalizers"] == serde_json::json!(["example.com/fence"])
+        })
+        .await;
+    let noted = |it: &serde_json::Value| {
+        it["metadata"]["annotations"]["navarch.dev/rewrites-member2"].is_string()
+    };
+    let binding = scene.object("control", BINDINGS, "settings-configmap");
+    assert!(noted(&binding.await.unwrap()));
+    scene.apply(&settings("member1"));
+    scene
+        .binding("settings-configmap", "in member1 alone", |it| {
+            clusters(it) == "member1"
+        })
+        .await;
+    scene.meanwhile("probe").await;
+    let kept = scene.object("member2", "configmaps", "settings").await;
+    assert_eq!(kept.unwrap()["metadata"]["uid"], before["metadata"]["uid"]);
+    finalizers("null");
+    scene.until_gone("member2", "configmaps", "settings").await;
+    scene
+        .until_no_work("member2", "ConfigMap", "settings")
+        .await;
+    scene
+        .binding("settings-configmap", "through", |it| !noted(it))
+        .await;
+    scene
+        .object("member1", "configmaps", "settings")
+        .await
+        .unwrap();
 }

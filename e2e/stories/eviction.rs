@@ -27,6 +27,21 @@ async fn in_one_of_two(scene: &Scene) -> (String, &'static str) {
     (first, second)
 }
 
+/// The ConfigMap `settings` in a member that is the only one it may be in.
+async fn in_member3_alone(scene: &Scene) {
+    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member3"))));
+    scene.applied("settings-configmap").await;
+}
+
+/// Waits until the scheduler has found nothing.
+async fn finds_no_place(scene: &Scene) {
+    scene
+        .binding("settings-configmap", "without a place", |it| {
+            condition(it, "Scheduled") == "False/NoClusterFit"
+        })
+        .await;
+}
+
 /// Writes an eviction task as another controller would; `more` are further members of the task.
 fn evict(scene: &Scene, kind: &str, name: &str, cluster: &str, more: &str) {
     let patch = format!(
@@ -180,12 +195,7 @@ async fn nothing_starts_elsewhere_before_a_direct_purge_is_done() {
 #[tokio::test]
 async fn a_direct_purge_waits_until_there_is_somewhere_to_go() {
     let scene = Scene::open("evict-nowhere").await;
-    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member3"))));
-    scene
-        .until("control", BINDING, "settings-configmap", "applied", |it| {
-            condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
-        })
-        .await;
+    in_member3_alone(&scene).await;
     evict(
         &scene,
         "rb",
@@ -193,15 +203,7 @@ async fn a_direct_purge_waits_until_there_is_somewhere_to_go() {
         "member3",
         r#", "purgeMode": "Directly""#,
     );
-    scene
-        .until(
-            "control",
-            BINDING,
-            "settings-configmap",
-            "without a place",
-            |it| condition(it, "Scheduled") == "False/NoClusterFit",
-        )
-        .await;
+    finds_no_place(&scene).await;
     scene
         .object("member3", "configmaps", "settings")
         .await
@@ -221,12 +223,7 @@ async fn a_direct_purge_waits_until_there_is_somewhere_to_go() {
 #[tokio::test]
 async fn an_eviction_to_nowhere_is_withdrawn_when_its_time_is_up() {
     let scene = Scene::open("evict-withdrawn").await;
-    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member3"))));
-    scene
-        .until("control", BINDING, "settings-configmap", "applied", |it| {
-            condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
-        })
-        .await;
+    in_member3_alone(&scene).await;
     let before = scene
         .object("member3", "configmaps", "settings")
         .await
@@ -263,27 +260,63 @@ async fn an_eviction_to_nowhere_is_withdrawn_when_its_time_is_up() {
 #[tokio::test]
 async fn an_eviction_to_nowhere_ends_at_once_when_the_policy_is_released() {
     let scene = Scene::open("evict-released").await;
-    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &on("member3"))));
-    scene
-        .until("control", BINDING, "settings-configmap", "applied", |it| {
-            condition(it, "FullyApplied") == "True/FullyAppliedSuccess"
-        })
-        .await;
+    in_member3_alone(&scene).await;
     evict(&scene, "rb", "settings-configmap", "member3", "");
-    scene
-        .until(
-            "control",
-            BINDING,
-            "settings-configmap",
-            "without a place",
-            |it| condition(it, "Scheduled") == "False/NoClusterFit",
-        )
-        .await;
+    finds_no_place(&scene).await;
     let output = scene
         .stage
         .navarch(&["release-hold", "pp/settings", "-n", "evict-released"]);
     assert!(output.status.success(), "{}", text(&output));
     scene.until_gone("member3", "configmaps", "settings").await;
+}
+
+#[tokio::test]
+async fn a_released_eviction_bars_its_cluster_until_the_copy_is_gone() {
+    let scene = Scene::open("evict-barred").await;
+    in_member3_alone(&scene).await;
+    let path = scene.work_path("member3", "ConfigMap", "settings");
+    let (space, work) = path.split_once('/').unwrap();
+    let finalizers = |list: &str| {
+        let patch = format!(r#"{{"metadata": {{"finalizers": {list}}}}}"#);
+        let args = [
+            "patch",
+            "work",
+            "-n",
+            space,
+            work,
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        scene.kubectl("control", &args);
+    };
+    // Somebody else's finalizer keeps the Work, so that what happens meanwhile can be seen.
+    finalizers(r#"["karmada.io/execution-controller", "example.com/fence"]"#);
+    evict(&scene, "rb", "settings-configmap", "member3", "");
+    finds_no_place(&scene).await;
+    let output = scene
+        .stage
+        .navarch(&["release-hold", "pp/settings", "-n", "evict-barred"]);
+    assert!(output.status.success(), "{}", text(&output));
+    scene.until_gone("member3", "configmaps", "settings").await;
+    scene.meanwhile("probe").await;
+    let binding = scene
+        .object("control", BINDING, "settings-configmap")
+        .await
+        .unwrap();
+    let tasks = &binding["spec"]["gracefulEvictionTasks"];
+    assert_eq!(tasks[0]["purgeMode"], "Directly", "{tasks}");
+    assert_eq!(clusters(&binding), "");
+    finalizers("null");
+    // Nothing else keeps it from the cluster.
+    scene
+        .binding("settings-configmap", "placed anew", |it| {
+            it["spec"]["gracefulEvictionTasks"].is_null() && clusters(it) == "member3"
+        })
+        .await;
+    scene
+        .until("member3", "configmaps", "settings", "there", |_| true)
+        .await;
 }
 
 #[tokio::test]
@@ -296,15 +329,7 @@ async fn a_scheduler_that_finds_nothing_empties_no_member() {
         })
         .await;
     scene.apply(&policy("settings", "v1", "ConfigMap", &on("ghost")));
-    scene
-        .until(
-            "control",
-            BINDING,
-            "settings-configmap",
-            "without a place",
-            |it| condition(it, "Scheduled") == "False/NoClusterFit",
-        )
-        .await;
+    finds_no_place(&scene).await;
     scene
         .object("member1", "configmaps", "settings")
         .await

@@ -458,31 +458,8 @@ async fn an_object_that_somebody_took_over_keeps_no_work_from_going() {
 #[tokio::test]
 async fn an_object_of_more_than_a_megabyte_arrives_and_follows_its_template() {
     let scene = Scene::open("megabyte").await;
-    let definition = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: blobs.large.example.com}
-spec:
-  group: large.example.com
-  scope: Namespaced
-  names: {kind: Blob, plural: blobs, singular: blob, listKind: BlobList}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
-    for cluster in ["control", "member1"] {
-        scene.apply_to(cluster, definition);
-        scene
-            .until(
-                cluster,
-                "customresourcedefinitions.apiextensions.k8s.io",
-                "blobs.large.example.com",
-                "established",
-                |it| condition(it, "Established").starts_with("True/"),
-            )
-            .await;
-    }
+    let kind = "blobs.large.example.com";
+    scene.define(&["control", "member1"], kind, "Blob").await;
     scene.apply(&policy(
         "blobs",
         "large.example.com/v1",
@@ -496,7 +473,6 @@ spec:
     // `apply` would write the object a second time, into an annotation.
     let created = scene.kubectl_with("control", &["create", "-f", "-"], &blob);
     assert!(created.status.success(), "{}", crate::stage::text(&created));
-    let kind = "blobs.large.example.com";
     let length = |it: &Value| it["spec"]["data"].as_str().map(str::len);
     scene
         .until("member1", kind, "b", "complete", |it| {

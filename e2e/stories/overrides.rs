@@ -1,6 +1,6 @@
 //! What differs from cluster to cluster.
 
-use crate::stage::{Scene, deployment, on, policy};
+use crate::stage::{Scene, config_map, deployment, on, policy};
 
 fn override_policy(name: &str, cluster: &str, overriders: &str) -> String {
     format!(
@@ -118,4 +118,56 @@ async fn a_rule_that_does_not_apply_holds_back_only_its_cluster() {
     scene
         .until("member1", "deployments.apps", "web", "there", |_| true)
         .await;
+}
+
+#[tokio::test]
+async fn rules_choose_clusters_by_provider_region_and_zone() {
+    let scene = Scene::open("by-field").await;
+    scene.place_members();
+    let rule = |field: &str, operator: &str, values: &str| {
+        format!(
+            "  - targetCluster: {{fieldSelector: {{matchExpressions: [{{key: {field}, operator: {operator}, values: [{values}]}}]}}}}
+    overriders: {{labelsOverrider: [{{operator: add, value: {{{field}: matches}}}}]}}
+"
+        )
+    };
+    scene.apply(&format!(
+        "apiVersion: policy.karmada.io/v1alpha1
+kind: OverridePolicy
+metadata: {{name: fields, namespace: {{ns}}}}
+spec:
+  resourceSelectors: [{{apiVersion: v1, kind: ConfigMap, name: settings}}]
+  overrideRules:
+{}{}{}",
+        rule("provider", "In", "acme"),
+        rule("region", "NotIn", "north"),
+        rule("zone", "In", "north-1, south-1"),
+    ));
+    let everywhere = on("member1, member2, member3");
+    scene.apply(&(config_map("blue") + &policy("settings", "v1", "ConfigMap", &everywhere)));
+    for (member, expected) in [
+        // One of its two zones is enough.
+        ("member1", ["provider", "", "zone"]),
+        ("member2", ["provider", "", ""]),
+        ("member3", ["", "region", "zone"]),
+    ] {
+        scene
+            .until(
+                member,
+                "configmaps",
+                "settings",
+                "as its fields say",
+                |it| {
+                    let labels = &it["metadata"]["labels"];
+                    ["provider", "region", "zone"].map(|field| {
+                        if labels[field] == "matches" {
+                            field
+                        } else {
+                            ""
+                        }
+                    }) == expected
+                },
+            )
+            .await;
+    }
 }

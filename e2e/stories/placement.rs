@@ -116,29 +116,8 @@ async fn a_placement_that_fits_nowhere_says_why() {
 #[tokio::test]
 async fn a_kind_goes_only_where_it_is_served() {
     let scene = Scene::open("served").await;
-    let crd = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.e2e.example.com}
-spec:
-  group: e2e.example.com
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-";
-    scene.apply(crd);
-    scene.kubectl(
-        "control",
-        &[
-            "wait",
-            "--for=condition=Established",
-            "crd/widgets.e2e.example.com",
-            "--timeout=60s",
-        ],
-    );
+    let widgets = "widgets.e2e.example.com";
+    scene.define(&["control"], widgets, "Widget").await;
     // Only member2 gets the definition, through a policy like anything else.
     let definition = |members: &str| {
         format!(
@@ -152,16 +131,7 @@ spec:
         )
     };
     scene.apply(&definition("member2"));
-    let established = |member| {
-        scene.until(
-            member,
-            "customresourcedefinitions.apiextensions.k8s.io",
-            "widgets.e2e.example.com",
-            "established",
-            |it| condition(it, "Established").starts_with("True"),
-        )
-    };
-    established("member2").await;
+    scene.until_established("member2", widgets).await;
     scene.apply(
         "apiVersion: e2e.example.com/v1
 kind: Widget
@@ -176,13 +146,7 @@ size: 7
         "{clusterAffinity: {clusterNames: [member1, member2]}}",
     ));
     scene
-        .until(
-            "member2",
-            "widgets.e2e.example.com",
-            "gear",
-            "there",
-            |it| it["size"] == 7,
-        )
+        .until("member2", widgets, "gear", "there", |it| it["size"] == 7)
         .await;
     let binding = scene
         .until(
@@ -196,15 +160,9 @@ size: 7
     assert_eq!(clusters(&binding), "member2");
     // A member that learns the kind later gets what it was meant to have.
     scene.apply(&definition("member1, member2"));
-    established("member1").await;
+    scene.until_established("member1", widgets).await;
     scene
-        .until(
-            "member1",
-            "widgets.e2e.example.com",
-            "gear",
-            "there",
-            |it| it["size"] == 7,
-        )
+        .until("member1", widgets, "gear", "there", |it| it["size"] == 7)
         .await;
 }
 

@@ -1,6 +1,6 @@
 //! What the members report ends up in the template, kind by kind.
 
-use crate::stage::{Scene, on, policy};
+use crate::stage::{Scene, item, on, policy};
 
 #[tokio::test]
 async fn stateful_sets_daemon_sets_and_jobs_report_their_sums() {
@@ -133,4 +133,71 @@ spec: {defaultBackend: {service: {name: front, port: {number: 80}}}}
             )
             .await;
     }
+}
+
+#[tokio::test]
+async fn replica_sets_and_volumes_report_their_sums() {
+    let scene = Scene::open("sets-volumes").await;
+    scene.apply(
+        "apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: web, namespace: {ns}}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: 'nginx:1.29'}]}}
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: e2e-disk}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], storageClassName: none, hostPath: {path: /disk}}
+---
+apiVersion: policy.karmada.io/v1alpha1
+kind: ClusterPropagationPolicy
+metadata: {name: e2e-disk}
+spec:
+  resourceSelectors: [{apiVersion: v1, kind: PersistentVolume, name: e2e-disk}]
+  placement: {clusterAffinity: {clusterNames: [member1, member2]}}
+",
+    );
+    scene.apply(&policy(
+        "web",
+        "apps/v1",
+        "ReplicaSet",
+        &on("member1, member2"),
+    ));
+    scene
+        .until(
+            "control",
+            "replicasets.apps",
+            "web",
+            "the sum of both members",
+            |it| {
+                let status = &it["status"];
+                status["replicas"] == 2 && status["readyReplicas"] == 2
+            },
+        )
+        .await;
+    let bindings = "clusterresourcebindings.work.karmada.io";
+    scene
+        .until(
+            "control",
+            bindings,
+            "e2e-disk-persistentvolume",
+            "reported",
+            |it| {
+                ["member1", "member2"]
+                    .iter()
+                    .all(|member| item(it, member)["status"]["phase"] == "Available")
+            },
+        )
+        .await;
+    let volumes = "persistentvolumes";
+    scene
+        .until("control", volumes, "e2e-disk", "available", |it| {
+            it["status"]["phase"] == "Available"
+        })
+        .await;
+    scene.kubectl("control", &["delete", "pv", "e2e-disk", "--wait=false"]);
+    scene.until_gone("member1", volumes, "e2e-disk").await;
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crds::conditions::{self, binding::SCHEDULED};
+use crds::policy::PurgeMode;
 use crds::work::{
     GracefulEvictionTask, ResourceBindingSpec, ResourceBindingStatus, ResourceHealth, TargetCluster,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use trace::Sink;
 
+use crate::brake::RELEASE_LASTS;
 use crate::clock::{after, until};
 use crate::trace::Item;
 
@@ -23,7 +25,7 @@ pub const WITHDRAWN: &str =
 /// What becomes of the tasks of a binding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assessment {
-    /// The tasks that stay, with their creation time filled in.
+    /// The tasks that stay, with their creation time filled in, and purging directly what somebody agreed to lose.
     pub tasks: Vec<GracefulEvictionTask>,
     /// The clusters whose task is dropped, in order.
     pub dropped: Vec<String>,
@@ -44,6 +46,13 @@ impl Assessment {
         spec.graceful_eviction_tasks.clone_from(&self.tasks);
         spec.clusters.extend(self.withdrawn.iter().cloned());
     }
+
+    fn keep(&mut self, task: &GracefulEvictionTask, wait: Option<Duration>, now: &Time) {
+        let mut task = task.clone();
+        task.creation_timestamp.get_or_insert_with(|| now.clone());
+        self.tasks.push(task);
+        self.requeue_after = self.requeue_after.into_iter().chain(wait).min();
+    }
 }
 
 /// What assessing looks at.
@@ -59,6 +68,8 @@ pub struct Inputs<'a> {
     pub gone: &'a BTreeSet<String>,
     /// Clusters of tasks that somebody agreed to leave although the workload is on no cluster then.
     pub released: &'a BTreeSet<String>,
+    /// Clusters of tasks that still have a Work of the binding.
+    pub occupied: &'a BTreeSet<String>,
     pub now: &'a Time,
 }
 
@@ -79,12 +90,13 @@ pub fn assess(inputs: &Inputs<'_>, sink: &mut impl Sink<Item>) -> Assessment {
         });
         match verdict {
             Verdict::Drop(_) => assessment.dropped.push(task.from_cluster.clone()),
-            Verdict::Keep(_, wait) => {
+            Verdict::Keep(_, wait) => assessment.keep(task, wait, inputs.now),
+            Verdict::Purge(wait) => {
                 let mut task = task.clone();
-                task.creation_timestamp
-                    .get_or_insert_with(|| inputs.now.clone());
-                assessment.tasks.push(task);
-                assessment.requeue_after = assessment.requeue_after.into_iter().chain(wait).min();
+                if !is_direct(&task) {
+                    task.purge_mode = Some(PurgeMode::Directly);
+                }
+                assessment.keep(&task, Some(wait), inputs.now);
             }
             Verdict::Withdraw => assessment.withdrawn.push(TargetCluster {
                 name: task.from_cluster.clone(),
@@ -99,6 +111,9 @@ enum Verdict {
     Drop(&'static str),
     /// With the time until the grace period ends, if it ends.
     Keep(&'static str, Option<Duration>),
+    /// The last copy goes while the task still keeps the scheduler from the cluster. A task that went first would leave both to a
+    /// race: a cluster that is a target again keeps its copy. With the time after which to look again.
+    Purge(Duration),
     /// The time is up and the workload would be nowhere: it goes on where it is, instead of being kept there without updates.
     Withdraw,
 }
@@ -107,6 +122,7 @@ impl Verdict {
     fn reason(&self) -> &'static str {
         match self {
             Self::Drop(reason) | Self::Keep(reason, _) => reason,
+            Self::Purge(_) => "somebody agreed that the workload is on no cluster; it is going",
             Self::Withdraw => WITHDRAWN,
         }
     }
@@ -127,14 +143,18 @@ fn judge(task: &GracefulEvictionTask, inputs: &Inputs<'_>) -> Verdict {
     }
     // A scheduler that found nothing is no reason to purge the only copy.
     let is_elsewhere = !inputs.spec.clusters.is_empty();
-    let is_released = inputs.released.contains(&task.from_cluster);
-    if is_released && !is_elsewhere && has_found_nothing(inputs) {
-        return Verdict::Drop("somebody agreed that the workload is on no cluster");
-    }
     let remaining = until(&after(created, grace), inputs.now);
+    let is_released = inputs.released.contains(&task.from_cluster);
+    let is_gone = inputs.gone.contains(&task.from_cluster);
+    if is_released && !is_elsewhere && (remaining.is_none() || has_found_nothing(inputs)) {
+        return if inputs.occupied.contains(&task.from_cluster) && !is_gone {
+            Verdict::Purge(remaining.unwrap_or(RELEASE_LASTS))
+        } else {
+            Verdict::Drop("somebody agreed that the workload is on no cluster")
+        };
+    }
     if remaining.is_none() {
-        let may_go = is_released || inputs.gone.contains(&task.from_cluster);
-        return if is_elsewhere || may_go {
+        return if is_elsewhere || is_gone {
             Verdict::Drop("the grace period is over")
         } else {
             Verdict::Withdraw
@@ -144,6 +164,10 @@ fn judge(task: &GracefulEvictionTask, inputs: &Inputs<'_>) -> Verdict {
         return Verdict::Drop("the workload is healthy in all its clusters");
     }
     Verdict::Keep("the workload is not healthy elsewhere yet", remaining)
+}
+
+fn is_direct(task: &GracefulEvictionTask) -> bool {
+    task.purge_mode.is_some_and(PurgeMode::is_directly)
 }
 
 fn is_scheduled(inputs: &Inputs<'_>) -> bool {
@@ -236,6 +260,7 @@ mod tests {
             timeout: DEFAULT_TIMEOUT,
             gone: &BTreeSet::new(),
             released: &BTreeSet::new(),
+            occupied: &BTreeSet::new(),
             now: &at(1000),
         };
         let assessment = assess(&inputs, &mut NoTrace);
@@ -311,6 +336,7 @@ mod tests {
                 timeout: DEFAULT_TIMEOUT,
                 gone: &gone,
                 released: &released,
+                occupied: &BTreeSet::new(),
                 now: &at(1000),
             };
             let assessment = assess(&inputs, &mut NoTrace);
@@ -331,12 +357,15 @@ mod tests {
     }
 
     #[test]
-    fn a_release_lets_an_eviction_to_nowhere_end_at_once() {
-        let spec = ResourceBindingSpec {
-            graceful_eviction_tasks: vec![task(Some(990), None, None)],
-            ..ResourceBindingSpec::default()
-        };
-        let dropped = |scheduled: &str, observed: i64| {
+    fn a_release_lets_an_eviction_to_nowhere_end_when_its_copy_is_gone() {
+        let m1 = BTreeSet::from(["m1".to_owned()]);
+        let none = BTreeSet::new();
+        // How many tasks are dropped, and whether the one that is not purges directly.
+        let assessed = |created: i64, scheduled: &str, observed: i64, occupied, gone| {
+            let spec = ResourceBindingSpec {
+                graceful_eviction_tasks: vec![task(Some(created), None, None)],
+                ..ResourceBindingSpec::default()
+            };
             let scheduled = conditions::condition(SCHEDULED, scheduled, "NoClusterFit", "");
             let status = ResourceBindingStatus {
                 scheduler_observed_generation: Some(observed),
@@ -348,15 +377,45 @@ mod tests {
                 status: Some(&status),
                 generation: 5,
                 timeout: DEFAULT_TIMEOUT,
-                gone: &BTreeSet::new(),
-                released: &BTreeSet::from(["m1".to_owned()]),
+                gone,
+                released: &m1,
+                occupied,
                 now: &at(1000),
             };
-            assess(&inputs, &mut NoTrace).dropped.len()
+            let assessment = assess(&inputs, &mut NoTrace);
+            assert!(assessment.withdrawn.is_empty());
+            let purges = assessment.tasks.iter().any(is_direct);
+            (assessment.dropped.len(), purges)
         };
-        assert_eq!(dropped("False", 4), 1);
-        assert_eq!(dropped("True", 5), 1);
-        // The scheduler has yet to look.
-        assert_eq!(dropped("True", 4), 0);
+        for (name, created, scheduled, observed, occupied, gone, expected) in [
+            ("nothing found", 990, "False", 4, &none, &none, (1, false)),
+            (
+                "nowhere on purpose",
+                990,
+                "True",
+                5,
+                &none,
+                &none,
+                (1, false),
+            ),
+            ("not looked yet", 990, "True", 4, &none, &none, (0, false)),
+            (
+                "not looked yet, there",
+                990,
+                "True",
+                4,
+                &m1,
+                &none,
+                (0, false),
+            ),
+            // The task stays until the copy is gone: the scheduler would put the workload back, and with that the copy stays.
+            ("still there", 990, "False", 4, &m1, &none, (0, true)),
+            ("still there, time up", 0, "True", 4, &m1, &none, (0, true)),
+            ("time up", 0, "True", 4, &none, &none, (1, false)),
+            ("cluster leaves", 990, "False", 4, &m1, &m1, (1, false)),
+        ] {
+            let found = assessed(created, scheduled, observed, occupied, gone);
+            assert_eq!(found, expected, "{name}");
+        }
     }
 }

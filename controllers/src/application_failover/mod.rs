@@ -2,7 +2,7 @@
 //!
 //! reads   bindings, Clusters
 //! writes  eviction tasks and `spec.clusters`, annotation `navarch.dev/unhealthy-since`, condition `FailoverHeld`
-//! woken by  bindings with `spec.failover.application`; those that are held also by Clusters that gain anything and by releases
+//! woken by  bindings with `spec.failover.application`; those that are held also by Clusters that gain anything, and once a minute
 //!
 //! Since when a workload is unhealthy is written on its binding, so that a restart does not begin the toleration anew. The last cluster
 //! is left only when the scheduler would find another.
@@ -10,9 +10,11 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicI64},
+    time::Duration,
 };
 
 use crds::{
+    conditions,
     config::InterpreterOperation,
     object::Key,
     reasons,
@@ -44,6 +46,9 @@ use crate::{
     world::{Bindings, World},
     write,
 };
+
+/// How often a binding is looked at that has nowhere to go: not everything that makes room for it is a change of a Cluster.
+const HELD_INTERVAL: Duration = Duration::from_mins(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -235,13 +240,29 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     // Noted before anything is written, so that a cluster which changes meanwhile has it looked at again.
     let reason = failover::held_reason(&decision.failures);
     context.held.set(key, reason);
-    report_failures(context, &*binding, &decision.failures);
+    if !is_told(&*binding, &decision.failures) {
+        report_failures(context, &*binding, &decision.failures);
+    }
     let latest = apply(context, &binding, &decision).await?;
     show(context, &*latest, &decision).await?;
 
-    Ok(decision
-        .requeue_after
-        .map_or(Action::AwaitChange, Action::Requeue))
+    Ok(next_look(decision.requeue_after, reason).map_or(Action::AwaitChange, Action::Requeue))
+}
+
+/// When to look again although nothing happened.
+fn next_look(due: Option<Duration>, held: Option<&str>) -> Option<Duration> {
+    let again = (held == Some(failover::NO_OTHER_CLUSTER)).then_some(HELD_INTERVAL);
+    due.into_iter().chain(again).min()
+}
+
+/// Whether the binding says already that this is held, so that another look is no news.
+fn is_told<B: Binding>(binding: &B, failures: &[FailoverError]) -> bool {
+    let list = binding.status().map(|status| &status.conditions[..]);
+    let shown = list.and_then(|list| conditions::find(list, FAILOVER_HELD));
+    match (shown, failover::held(failures)) {
+        (Some(shown), Some(held)) => shown.message == held.message && shown.reason == held.reason,
+        _ => false,
+    }
 }
 
 async fn decide<B: Bindings>(context: &Context, binding: &B) -> Decision {
@@ -414,6 +435,37 @@ mod tests {
         assert_eq!(queue.depth().ready, 1);
         held.set(&a, None);
         assert_eq!(count(failover::NO_OTHER_CLUSTER), 0);
+    }
+
+    #[test]
+    fn what_has_nowhere_to_go_is_looked_at_again() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let nowhere = Some(failover::NO_OTHER_CLUSTER);
+        for (due, held, expected) in [
+            (None, None, None),
+            (Some(hour), None, Some(hour)),
+            (None, nowhere, Some(HELD_INTERVAL)),
+            (Some(hour), nowhere, Some(HELD_INTERVAL)),
+            (Some(second), nowhere, Some(second)),
+            (None, Some("StateNotPreserved"), None),
+        ] {
+            assert_eq!(next_look(due, held), expected);
+        }
+    }
+
+    #[test]
+    fn what_the_binding_says_is_no_news() {
+        let failure = |cause: &str| FailoverError::Nowhere {
+            cluster: "m1".into(),
+            cause: cause.into(),
+        };
+        let mut binding = ResourceBinding::default();
+        assert!(!is_told(&binding, &[failure("full")]));
+        let condition = failover::held(&[failure("full")]).unwrap();
+        binding.status.get_or_insert_default().conditions = vec![condition];
+        assert!(is_told(&binding, &[failure("full")]));
+        assert!(!is_told(&binding, &[failure("tainted")]));
+        assert!(!is_told(&binding, &[]));
     }
 
     #[test]

@@ -8,9 +8,11 @@
 
 mod metrics;
 mod refused;
+mod rewrites;
 mod wake;
 mod works;
 
+pub(crate) use rewrites::note;
 pub(crate) use works::{DraftError, Overrides, upsert_draft};
 
 use std::{
@@ -54,6 +56,10 @@ pub enum Error {
     ReadTemplate { binding: Key, source: ApiError },
     #[error("delete work {work}")]
     DeleteWork { work: Key, source: ApiError },
+    #[error("make work {work} again, so that its objects can go")]
+    StandIn { work: Key, source: ApiError },
+    #[error("forget works of binding {binding} that are made again")]
+    Forget { binding: Key, source: ApiError },
     #[error("release binding {binding}")]
     Release { binding: Key, source: ApiError },
     #[error("patch status of binding {binding}")]
@@ -79,6 +85,8 @@ impl ReconcileError for Error {
         match self {
             Self::ReadTemplate { source, .. } => source.reason(),
             Self::DeleteWork { .. } => "DeleteWorkFailed",
+            Self::StandIn { .. } => "StandInFailed",
+            Self::Forget { .. } => "ForgetFailed",
             Self::Release { .. } => "ReleaseFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
             Self::ReportHeld { .. } => "ReportHeldFailed",
@@ -97,7 +105,8 @@ impl ReconcileError for Error {
 
     fn is_conflict(&self) -> bool {
         match self {
-            Self::Release { source, .. } => source.is_conflict(),
+            Self::Release { source, .. } | Self::Forget { source, .. } => source.is_conflict(),
+            Self::StandIn { source, .. } => source.is_conflict() || source.is_already_exists(),
             Self::PatchStatus { source, .. } | Self::ReportHeld { source, .. } => {
                 source.is_conflict() || source.is_not_found()
             }
@@ -173,12 +182,14 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
         context.failed.lock().remove(key);
         return Ok(Action::AwaitChange);
     };
+    rewrites::stand_in(context, &*binding).await?;
     let works = binding.permanent_id().map_or_else(Vec::new, |id| {
         world.works.by_index(world.works_by_binding, id)
     });
     if binding.meta().deletion_timestamp.is_some() {
         return release(context, &*binding, &works).await;
     }
+    rewrites::forget(context, &*binding).await?;
     let which = brake::orphans(&*binding);
     if which != Orphans::Wait {
         remove_orphans(context, &*binding, &works, which).await?;
@@ -208,7 +219,9 @@ async fn reconcile<B: Bindings>(context: &Context, key: &Key) -> Result<Action, 
     let synced = works::sync(context, &*binding, &template).await;
     context.metrics.synced(synced.is_ok(), started.elapsed());
     report(context, &*binding, &synced);
-    synced.map(|_| Action::AwaitChange)
+    synced?;
+    rewrites::forget(context, &*binding).await?;
+    Ok(Action::AwaitChange)
 }
 
 /// Deletes the Works of a terminating binding and lets it go. The Works' own finalizers clean the members.
@@ -392,6 +405,8 @@ fn describe(error: &Error) -> String {
         Error::Completions { source, .. } => source.to_string(),
         Error::ReadTemplate { source, .. }
         | Error::DeleteWork { source, .. }
+        | Error::StandIn { source, .. }
+        | Error::Forget { source, .. }
         | Error::PatchStatus { source, .. }
         | Error::Release { source, .. }
         | Error::ReportHeld { source, .. } => {

@@ -13,6 +13,7 @@ mod removal;
 mod scope;
 mod show;
 mod state;
+mod terminating;
 #[cfg(test)]
 mod tests;
 mod wake;
@@ -43,10 +44,11 @@ use runtime::{Queue, events::Source};
 use trace::NoTrace;
 
 pub(crate) use self::{
-    binding::{BindingPass, Orphans, Terminating, leftover_id, orphans, terminating},
+    binding::{BindingPass, Orphans, orphans},
     holder::Holder,
     removal::{LEFT_BEHIND, Leaving, is_left_behind, leaving},
     scope::is_let_go,
+    terminating::{Terminating, leftover_id, terminating},
     work::{Fate, fate},
 };
 use self::{scope::tell, state::State};

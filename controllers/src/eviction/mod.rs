@@ -1,15 +1,16 @@
 //! Binding -> Binding: a cluster that a workload leaves gracefully is let go once the workload is healthy elsewhere, or its time is up.
 //!
-//! reads   bindings, Clusters
+//! reads   bindings, Works, Clusters
 //! writes  `spec.gracefulEvictionTasks`
-//! woken by  bindings with eviction tasks, releases of clusters and policies
+//! woken by  bindings with eviction tasks, their Works that are gone, releases of clusters and policies
 //!
 //! Whoever makes a task takes the cluster out of `spec.clusters`; the Work stays while the task does, see the reconciler `binding`. An
-//! eviction that would leave the workload nowhere is withdrawn when its time is up, unless somebody releases binding, policy or cluster.
+//! eviction that would leave the workload nowhere is withdrawn when its time is up, unless somebody releases binding, policy or cluster:
+//! then it purges directly, and its task goes with the last copy.
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{object::Key, reasons, work::Binding};
+use crds::{names, object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use propagation::{
@@ -24,7 +25,7 @@ use trace::NoTrace;
 
 use crate::{
     brake,
-    world::{Bindings, World},
+    world::{Bindings, World, binding_of},
     write,
 };
 
@@ -82,6 +83,18 @@ pub fn prepare<B: Bindings>(world: &Arc<World>, options: Options) -> BoxFuture<'
                 Priority::Normal
             },
         );
+    });
+    let (to, weak) = (Arc::clone(&queue), Arc::downgrade(world));
+    world.works.subscribe(move |change| {
+        let Change::Deleted { old } = change else {
+            return;
+        };
+        let found = binding_of::<B>(old).zip(weak.upgrade());
+        let Some((key, world)) = found else { return };
+        let binding = B::store(&world).get(&key);
+        if binding.is_some_and(|it| !it.spec().graceful_eviction_tasks.is_empty()) {
+            to.add(key);
+        }
     });
     let (to, weak) = (Arc::clone(&queue), Arc::downgrade(world));
     world.brake.on_scope_release(move |scope| {
@@ -154,6 +167,17 @@ fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
     let released = from()
         .filter(|cluster| brake::is_let_go(world, binding, cluster, &now))
         .collect();
+    let works = binding.permanent_id().map_or_else(Vec::new, |id| {
+        world.works.by_index(world.works_by_binding, id)
+    });
+    let occupied = works
+        .iter()
+        .filter_map(|work| {
+            let space = work.metadata.namespace.as_deref()?;
+            let cluster = names::cluster_of_execution_namespace(space).ok()?;
+            Some(cluster.to_owned())
+        })
+        .collect();
     let inputs = eviction::Inputs {
         spec: binding.spec(),
         status: binding.status(),
@@ -161,6 +185,7 @@ fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
         timeout: context.timeout,
         gone: &gone,
         released: &released,
+        occupied: &occupied,
         now: &now,
     };
     eviction::assess(&inputs, &mut NoTrace)

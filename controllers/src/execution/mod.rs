@@ -60,6 +60,8 @@ pub enum Error {
     },
     #[error("decide about the objects of terminating work {work}")]
     Fate { work: Key, source: ApiError },
+    #[error("note on its binding that work {work} is to be made again")]
+    Note { work: Key, source: ApiError },
     #[error("release work {work}")]
     Release { work: Key, source: ApiError },
     #[error("interpret objects of work {work}: {message}")]
@@ -75,6 +77,7 @@ impl ReconcileError for Error {
             Self::Apply { .. } => "ApplyFailed",
             Self::Remove { .. } => "RemoveFailed",
             Self::Fate { source, .. } => source.reason(),
+            Self::Note { .. } => "NoteFailed",
             Self::Release { .. } => "ReleaseFailed",
             Self::Interpret { .. } => "InterpretFailed",
             Self::PatchStatus { .. } => "PatchStatusFailed",
@@ -94,7 +97,7 @@ impl ReconcileError for Error {
 
     fn is_conflict(&self) -> bool {
         match self {
-            Self::Fate { source, .. } => source.is_conflict(),
+            Self::Fate { source, .. } | Self::Note { source, .. } => source.is_conflict(),
             Self::Release { source, .. } | Self::PatchStatus { source, .. } => {
                 source.is_conflict() || source.is_not_found()
             }

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crds::{cluster::Cluster, keys::finalizers::EXECUTION_CONTROLLER, object::Key, work::Work};
+use crds::{
+    cluster::Cluster,
+    keys::finalizers::EXECUTION_CONTROLLER,
+    object::Key,
+    work::{ClusterResourceBinding, ResourceBinding, Work},
+};
 use interpreter::Target;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use propagation::execution::{self, DeletePlan, ReleasePlan};
@@ -19,6 +24,7 @@ use super::{
     works_api,
 };
 use crate::{
+    binding,
     brake::{Fate, fate, is_left_behind},
     records::{Action as Asked, Outcome},
     write,
@@ -54,7 +60,8 @@ pub(super) async fn remove(
         // A release wakes it.
         _ if fate == Fate::Held => return Ok(Action::AwaitChange),
         _ if fate == Fate::Unknown => return Ok(Action::Requeue(UNKNOWN)),
-        _ if fate == Fate::Keep || is_left_behind => {}
+        _ if fate == Fate::Keep => note(context, work).await?,
+        _ if is_left_behind => {}
         Some(member) if is_ready(cluster) => {
             let key = Key::of_meta(&work.metadata);
             for (ordinal, manifest) in execution::manifests(work).iter().enumerate() {
@@ -90,6 +97,18 @@ pub(super) async fn remove(
         source,
     })?;
     Ok(Action::AwaitChange)
+}
+
+/// The objects stay for the Work that is made next. Whether it is still wanted then is not known yet.
+async fn note(context: &Context, work: &Work) -> Result<(), Error> {
+    let noted = async {
+        binding::note::<ResourceBinding>(&context.world, work).await?;
+        binding::note::<ClusterResourceBinding>(&context.world, work).await
+    };
+    noted.await.map_err(|source| Error::Note {
+        work: Key::of_meta(&work.metadata),
+        source,
+    })
 }
 
 async fn clean(

@@ -5,12 +5,12 @@ use k8s_openapi::{
     api::{core::v1::Event, scheduling::v1::PriorityClass},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::{
     case::{Case, annotation, create, deployments, poll, pp, selects, until},
-    kinds::{crd, custom},
+    kinds::{crd, create_served, custom},
 };
 
 /// A policy that asks for a priority class; also, what it preempts is told of although the binding has to wait for the class.
@@ -133,13 +133,7 @@ pub(crate) async fn components(client: &Client) {
         "jobManager": {"replicas": 1, "resource": {"cpu": 1, "memory": "1024m"}},
         "taskManager": {"replicas": 2, "resource": {"cpu": 1, "memory": "1024m"}},
     }});
-    poll(
-        "served",
-        || async { api.create(&PostParams::default(), &object).await },
-        Result::is_ok,
-    )
-    .await
-    .unwrap();
+    create_served(&api, &object).await;
     let selector = json!({"apiVersion": "flink.apache.org/v1beta1", "kind": "FlinkDeployment"});
     case.policy("pol", selects(&json!([selector]))).await;
     let binding = case.bound("job-flinkdeployment", "pol").await;

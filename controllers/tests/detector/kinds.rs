@@ -40,13 +40,7 @@ pub(crate) async fn name_collision(client: &Client) {
         "collision.example.com",
         "conf",
     );
-    poll(
-        "served",
-        || async { api.create(&PostParams::default(), &object).await },
-        Result::is_ok,
-    )
-    .await
-    .unwrap();
+    create_served(&api, &object).await;
     let other =
         json!({"apiVersion": "collision.example.com/v1", "kind": "ConfigMap", "name": "conf"});
     case.policy("other", selects(&json!([other]))).await;
@@ -103,6 +97,17 @@ pub(crate) fn custom(
     (api, DynamicObject::new(name, &resource))
 }
 
+/// Creates an object as soon as its kind is served.
+pub(crate) async fn create_served(api: &Api<DynamicObject>, object: &DynamicObject) {
+    poll(
+        "served",
+        || async { api.create(&PostParams::default(), object).await },
+        Result::is_ok,
+    )
+    .await
+    .unwrap();
+}
+
 pub(crate) async fn cluster_role(client: &Client) {
     let api: Api<ClusterRole> = Api::all(client.clone());
     let object = json!({
@@ -141,13 +146,7 @@ pub(crate) async fn custom_resource(client: &Client) {
     let selector = json!({"apiVersion": "custom.example.com/v1", "kind": "Widget"});
     case.policy("pol", selects(&json!([selector]))).await;
     let (api, object) = custom(&case, "widgets", "Widget", "custom.example.com", "w");
-    poll(
-        "served",
-        || async { api.create(&PostParams::default(), &object).await },
-        Result::is_ok,
-    )
-    .await
-    .unwrap();
+    create_served(&api, &object).await;
     let binding = case.bound("w-widget", "pol").await;
     assert_eq!(binding.spec.replicas, None);
 }

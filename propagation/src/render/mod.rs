@@ -11,12 +11,14 @@
 mod completions;
 mod conflict;
 mod namespace;
+mod rewrite;
 mod target;
 mod work;
 
 pub use completions::{CompletionsError, completions};
 pub use conflict::conflict_resolution;
 pub use namespace::{NamespaceRequest, render_namespace};
+pub use rewrite::{Rewrite, STANDS_IN, annotation as rewrite_annotation, note, rewrites};
 pub use target::{
     Barrier, PURGE_BARRIER, Source, Target, directly_purged, expected_clusters, is_answered,
     orphans, purge_barrier, targets,

@@ -8,7 +8,7 @@ use crds::{keys, object};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use super::{LAST_APPLIED, RenderError};
+use super::{LAST_APPLIED, RenderError, STANDS_IN};
 use crate::binding::{Collision, merge_map, reference, same_object};
 use crate::matching::lazy;
 use crate::overrides::Applied;
@@ -185,8 +185,12 @@ impl Draft {
             &mut metadata.annotations,
             desired.metadata.annotations.as_ref(),
         );
-        // These two are ours alone: they go with the last override.
-        for key in [keys::APPLIED_OVERRIDES, keys::APPLIED_CLUSTER_OVERRIDES] {
+        // These are ours alone: the first two go with the last override, and a Work with its content stands in for nothing.
+        for key in [
+            keys::APPLIED_OVERRIDES,
+            keys::APPLIED_CLUSTER_OVERRIDES,
+            STANDS_IN,
+        ] {
             let is_wanted = desired
                 .metadata
                 .annotations
