@@ -67,6 +67,23 @@ impl Scene {
         }
     }
 
+    /// Puts these finalizers on a Work, given as `execution-namespace/name`; a list in JSON.
+    pub fn set_finalizers(&self, work: &str, finalizers: &str) {
+        let (space, name) = work.split_once('/').unwrap();
+        let body = format!(r#"{{"metadata": {{"finalizers": {finalizers}}}}}"#);
+        let args = [
+            "patch",
+            "work",
+            "-n",
+            space,
+            name,
+            "--type=merge",
+            "-p",
+            &body,
+        ];
+        self.kubectl("control", &args);
+    }
+
     /// Waits until a Role that is made now has arrived everywhere: whatever was asked for before has then been looked at.
     pub async fn meanwhile(&self, name: &str) {
         self.apply(&format!(

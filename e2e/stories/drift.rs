@@ -128,22 +128,11 @@ async fn a_deleted_work_that_nobody_wants_any_more_takes_its_object_along() {
         .unwrap();
     let path = scene.work_path("member2", "ConfigMap", "settings");
     let (space, work) = path.split_once('/').unwrap();
-    let finalizers = |op: &str| {
-        let patch = format!(r#"{{"metadata": {{"finalizers": {op}}}}}"#);
-        let args = [
-            "patch",
-            "work",
-            "-n",
-            space,
-            work,
-            "--type=merge",
-            "-p",
-            &patch,
-        ];
-        scene.kubectl("control", &args);
-    };
     // Somebody else's finalizer keeps the Work, so that it cannot be made again before it is wanted no more.
-    finalizers(r#"["karmada.io/execution-controller", "example.com/fence"]"#);
+    scene.set_finalizers(
+        &path,
+        r#"["karmada.io/execution-controller", "example.com/fence"]"#,
+    );
     let delete = ["delete", "work", "-n", space, work, "--wait=false"];
     scene.kubectl("control", &delete);
     scene
@@ -165,7 +154,7 @@ async fn a_deleted_work_that_nobody_wants_any_more_takes_its_object_along() {
     scene.meanwhile("probe").await;
     let kept = scene.object("member2", "configmaps", "settings").await;
     assert_eq!(kept.unwrap()["metadata"]["uid"], before["metadata"]["uid"]);
-    finalizers("null");
+    scene.set_finalizers(&path, "null");
     scene.until_gone("member2", "configmaps", "settings").await;
     scene
         .until_no_work("member2", "ConfigMap", "settings")

@@ -275,23 +275,11 @@ async fn a_released_eviction_bars_its_cluster_until_the_copy_is_gone() {
     let scene = Scene::open("evict-barred").await;
     in_member3_alone(&scene).await;
     let path = scene.work_path("member3", "ConfigMap", "settings");
-    let (space, work) = path.split_once('/').unwrap();
-    let finalizers = |list: &str| {
-        let patch = format!(r#"{{"metadata": {{"finalizers": {list}}}}}"#);
-        let args = [
-            "patch",
-            "work",
-            "-n",
-            space,
-            work,
-            "--type=merge",
-            "-p",
-            &patch,
-        ];
-        scene.kubectl("control", &args);
-    };
     // Somebody else's finalizer keeps the Work, so that what happens meanwhile can be seen.
-    finalizers(r#"["karmada.io/execution-controller", "example.com/fence"]"#);
+    scene.set_finalizers(
+        &path,
+        r#"["karmada.io/execution-controller", "example.com/fence"]"#,
+    );
     evict(&scene, "rb", "settings-configmap", "member3", "");
     finds_no_place(&scene).await;
     let output = scene
@@ -307,7 +295,7 @@ async fn a_released_eviction_bars_its_cluster_until_the_copy_is_gone() {
     let tasks = &binding["spec"]["gracefulEvictionTasks"];
     assert_eq!(tasks[0]["purgeMode"], "Directly", "{tasks}");
     assert_eq!(clusters(&binding), "");
-    finalizers("null");
+    scene.set_finalizers(&path, "null");
     // Nothing else keeps it from the cluster.
     scene
         .binding("settings-configmap", "placed anew", |it| {

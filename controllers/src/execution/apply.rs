@@ -272,17 +272,12 @@ async fn try_apply(
         }
         _ => error.into(),
     })?;
-    let count = |request, reply: Result<DynamicObject, ApiError>| {
-        context
-            .metrics
-            .asked(manifest, cluster, request, reply.is_ok());
-        reply
-    };
     let version = observed
         .as_ref()
         .and_then(|it| it.pointer("/metadata/resourceVersion")?.as_str())
         .map(ToOwned::to_owned);
-    let (created, reply) = match plan {
+    let (api, name, params) = (&place.api, &place.key.name, PostParams::default());
+    let reply = match plan {
         Plan::Unchanged => {
             if !is_carried_out(work) {
                 context
@@ -293,29 +288,12 @@ async fn try_apply(
         }
         Plan::Create(object) => {
             let object: DynamicObject = serde_json::from_value(object)?;
-            let recreate = is_applied(work) || is_recreating(work);
-            let reply = call(place.api.create(&PostParams::default(), &object)).await;
-            let reply = count(Request::Create { recreate }, reply).map_err(|error| {
-                let error = ManifestError::from(error);
-                if recreate {
-                    ManifestError::Recreate(Box::new(error))
-                } else {
-                    error
-                }
-            })?;
-            (true, reply)
+            call(api.create(&params, &object)).await
         }
         Plan::Update { object, fields, .. } => {
             tracing::debug!(?fields, cluster, "Object differs from its manifest");
             let object: DynamicObject = serde_json::from_value(object)?;
-            let reply = call(
-                place
-                    .api
-                    .replace(&place.key.name, &PostParams::default(), &object),
-            )
-            .await;
-            let result = UpdateResult::of(version.as_deref(), reply.as_ref().ok());
-            (false, count(Request::Update(result), reply)?)
+            call(api.replace(name, &params, &object)).await
         }
         Plan::Apply {
             object,
@@ -328,19 +306,25 @@ async fn try_apply(
                 force,
                 ..PatchParams::apply(FIELD_MANAGER)
             };
-            let patch = Patch::Apply(&object);
-            let reply = call(place.api.patch(&place.key.name, &params, &patch)).await;
-            let request = match &version {
-                Some(version) => {
-                    Request::Update(UpdateResult::of(Some(version), reply.as_ref().ok()))
-                }
-                None => Request::Create { recreate: false },
-            };
-            (version.is_none(), count(request, reply)?)
+            call(api.patch(name, &params, &Patch::Apply(&object))).await
         }
     };
+    let created = version.is_none();
+    let recreate = created && (is_applied(work) || is_recreating(work));
+    let request = if created {
+        Request::Create { recreate }
+    } else {
+        Request::Update(UpdateResult::of(version.as_deref(), reply.as_ref().ok()))
+    };
+    context
+        .metrics
+        .asked(manifest, cluster, request, reply.is_ok());
+    let reply = reply.map_err(|error| match ManifestError::from(error) {
+        error if recreate => ManifestError::Recreate(Box::new(error)),
+        error => error,
+    })?;
     // Some differences are none to the API server, such as `1000m` and `1`.
-    let written = version.is_none() || reply.metadata.resource_version != version;
+    let written = created || reply.metadata.resource_version != version;
     let mut reply = place.typed(reply);
     reply.metadata.managed_fields = None;
     let object = to_value(&reply);

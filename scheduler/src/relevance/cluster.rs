@@ -183,7 +183,8 @@ pub fn interest<B: Binding>(binding: &B) -> Option<String> {
             )
         }),
     };
-    let text = serde_json::to_string(&interest).expect("strings and lists of them serialise");
+    // Strings and lists of them always serialise; what cannot be read counts as concerned.
+    let text = serde_json::to_string(&interest).unwrap_or_default();
     Some(if unsatisfied {
         format!("{UNSATISFIED}{text}")
     } else {

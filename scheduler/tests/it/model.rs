@@ -38,6 +38,7 @@ enum Strategy {
     Divided(Preference, Option<Weights>),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 #[derive(Clone, Debug)]
 struct Case {
     replicas: i64,
@@ -277,7 +278,7 @@ fn ascends(uid: &str) -> bool {
     for byte in uid.bytes() {
         hash = (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
     }
-    uid.is_empty() || hash % 2 == 0
+    uid.is_empty() || hash.is_multiple_of(2)
 }
 
 /// One seat after the other to the largest quotient, then to who has fewer seats, then by name.
