@@ -232,7 +232,12 @@ spec:
 "
         )
     };
-    scene.apply(&(work(0) + &work(1)));
+    let output = scene.kubectl_with(
+        "control",
+        &["apply", "-n", "karmada-es-member3", "-f", "-"],
+        &(work(0) + &work(1)),
+    );
+    assert!(output.status.success(), "{}", text(&output));
     for n in 0..2 {
         let path = format!("karmada-es-member3/held-works-{n}");
         scene

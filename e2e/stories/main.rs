@@ -32,6 +32,7 @@ mod lazy;
 mod lifecycle;
 mod matching;
 mod members_own;
+mod metrics;
 mod namespaces;
 mod observed;
 mod override_order;
