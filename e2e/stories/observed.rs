@@ -1,8 +1,8 @@
 //! The documented examples, whole: what a Karmada user finds in the control plane, field by field.
 //!
 //! Three differences are meant: `last-applied-configuration` is not propagated, conditions of a Work tell the generation that they
-//! speak of, and annotations of our own stand under `navarch.dev/`. A fourth one these objects do not show: success events of an ordinary
-//! delivery are written once, on the template (`ApplyPolicySucceed`, `ScheduleBindingSucceed`), and the others only after a failure.
+//! speak of, and annotations of our own stand under `navarch.dev/`. A fourth one these objects do not show: the success event of an
+//! ordinary delivery is written once, on the template (`ScheduleBindingSucceed`), and the others only after a failure.
 
 use std::collections::BTreeMap;
 

@@ -12,7 +12,7 @@ use crds::work::{Binding, ResourceHealth, Work, WorkStatus};
 /// How long progress is gathered, and how much time lies between two writes about an object that is settled and keeps changing.
 pub const SECOND: Duration = Duration::from_secs(1);
 /// How long progress is gathered while a great many objects progress.
-pub const BUSY: Duration = Duration::from_secs(10);
+pub const BUSY: Duration = Duration::from_secs(20);
 /// How long the first report is waited for.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -192,12 +192,12 @@ mod tests {
                     busy: true,
                     ..progress
                 },
-                ms(9000),
+                ms(19_000),
             ),
             (
                 "progress in a crowd, enough",
                 Pace {
-                    held: ms(10_000),
+                    held: ms(20_000),
                     busy: true,
                     ..progress
                 },

@@ -230,15 +230,16 @@ impl Pass<'_> {
 
     fn tell_success(&self, about: ObjectReference, policy: &Policy<'_>, written: Written) {
         let events = &self.context.events;
-        if let Some((reason, text)) = written.interpreted {
-            events.recovery(about.clone(), reason, text);
-        }
+        // The first word after a failure is the one that is written. On the ordinary way none is: the scheduler's says as much.
         if written.changed {
-            events.normal(
-                about,
+            events.recovery(
+                about.clone(),
                 reasons::APPLY_POLICY_SUCCEED,
                 texts::apply_policy_succeed(&policy.reference),
             );
+        }
+        if let Some((reason, text)) = written.interpreted {
+            events.recovery(about, reason, text);
         }
     }
 

@@ -181,8 +181,12 @@ where
     poll(&format!("{name} gone"), ask, Option::is_none).await;
 }
 
-/// Messages of events by reason, once the last one of a success is there.
-pub(crate) async fn events_about(case: &Case, name: &str) -> BTreeMap<String, String> {
+/// Messages of events by reason, once one of this reason is there.
+pub(crate) async fn events_about(
+    case: &Case,
+    name: &str,
+    reason: &str,
+) -> BTreeMap<String, String> {
     let api: Api<Event> = case.api();
     let params = ListParams::default().fields(&format!("involvedObject.name={name}"));
     let ask = || async {
@@ -192,10 +196,7 @@ pub(crate) async fn events_about(case: &Case, name: &str) -> BTreeMap<String, St
             .filter_map(|event| Some((event.reason?, event.message?)));
         pairs.collect::<BTreeMap<_, _>>()
     };
-    poll("events", ask, |events| {
-        events.contains_key("ApplyPolicySucceed") || events.contains_key("ApplyPolicyFailed")
-    })
-    .await
+    poll("events", ask, |events| events.contains_key(reason)).await
 }
 
 /// Waits until the garbage collector has deleted the binding and does what the controller of Works does then.

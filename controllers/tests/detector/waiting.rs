@@ -16,7 +16,7 @@ pub(crate) async fn override_awaited(client: &Client) {
     let mut spec = deployments(&json!({}));
     spec["dependentOverrides"] = json!(["op"]);
     case.policy("pol", spec).await;
-    let events = events_about(&case, "pol").await;
+    let events = events_about(&case, "pol", "ApplyPolicyFailed").await;
     assert_eq!(
         events["ApplyPolicyFailed"],
         "Apply policy(override-awaited/pol) failed: waiting for dependent OverridePolicy op to be created"
@@ -30,6 +30,12 @@ pub(crate) async fn override_awaited(client: &Client) {
     });
     create::<OverridePolicy>(&case.api(), object).await;
     case.bound("web-deployment", "pol").await;
+    // What went wrong before is told to go well.
+    let events = events_about(&case, "web", "ApplyPolicySucceed").await;
+    assert_eq!(
+        events["ApplyPolicySucceed"],
+        "Apply policy(override-awaited/pol) succeed"
+    );
 }
 
 pub(crate) async fn lazy_policy(client: &Client) {
