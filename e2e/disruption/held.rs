@@ -217,15 +217,16 @@ async fn works_of_no_binding_are_held_and_let_go_one_by_one() {
     const WORKS: &str = "works.work.karmada.io";
     let _turn = ONE_AT_A_TIME.lock().await;
     let scene = Scene::open("held-works").await;
+    // Not in a cluster that another test has released, which is good for five minutes.
     scene
-        .until("member3", "namespaces", "held-works", "there", |_| true)
+        .until("member2", "namespaces", "held-works", "there", |_| true)
         .await;
     let work = |n: u32| {
         format!(
             "---
 apiVersion: work.karmada.io/v1alpha1
 kind: Work
-metadata: {{name: held-works-{n}, namespace: karmada-es-member3}}
+metadata: {{name: held-works-{n}, namespace: karmada-es-member2}}
 spec:
   workload:
     manifests: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: own-{n}, namespace: held-works}}}}]
@@ -234,39 +235,39 @@ spec:
     };
     let output = scene.kubectl_with(
         "control",
-        &["apply", "-n", "karmada-es-member3", "-f", "-"],
+        &["apply", "-n", "karmada-es-member2", "-f", "-"],
         &(work(0) + &work(1)),
     );
     assert!(output.status.success(), "{}", text(&output));
     for n in 0..2 {
-        let path = format!("karmada-es-member3/held-works-{n}");
+        let path = format!("karmada-es-member2/held-works-{n}");
         scene
             .until("control", WORKS, &path, "applied", |it| {
                 condition(it, "Applied").starts_with("True/")
             })
             .await;
     }
-    threshold(&scene, "member3", "=0%/0/600s");
+    threshold(&scene, "member2", "=0%/0/600s");
     for n in 0..2 {
         let name = format!("held-works-{n}");
         let args = [
             "delete",
             "work",
             "-n",
-            "karmada-es-member3",
+            "karmada-es-member2",
             &name,
             "--wait=false",
         ];
         scene.kubectl("control", &args);
     }
     for n in 0..2 {
-        let path = format!("karmada-es-member3/held-works-{n}");
+        let path = format!("karmada-es-member2/held-works-{n}");
         let held = scene
             .until("control", WORKS, &path, "held", |it| {
                 condition(it, HELD) == "True/ClusterRemovalLimit"
             })
             .await;
-        let release = format!("navarch release-hold work/held-works-{n} -n karmada-es-member3");
+        let release = format!("navarch release-hold work/held-works-{n} -n karmada-es-member2");
         let told = crate::stage::message(&held, HELD);
         assert!(told.contains(&release), "{told}");
     }
@@ -274,27 +275,27 @@ spec:
     scene.meanwhile("probe").await;
     for n in 0..2 {
         let name = format!("own-{n}");
-        assert!(scene.object("member3", "configmaps", &name).await.is_some());
+        assert!(scene.object("member2", "configmaps", &name).await.is_some());
     }
     let output = scene.stage.navarch(&[
         "release-hold",
         "work/held-works-0",
         "-n",
-        "karmada-es-member3",
+        "karmada-es-member2",
     ]);
     assert!(output.status.success(), "{}", text(&output));
-    scene.until_gone("member3", "configmaps", "own-0").await;
+    scene.until_gone("member2", "configmaps", "own-0").await;
     scene
-        .until_gone("control", WORKS, "karmada-es-member3/held-works-0")
+        .until_gone("control", WORKS, "karmada-es-member2/held-works-0")
         .await;
     scene.meanwhile("another").await;
     assert!(
         scene
-            .object("member3", "configmaps", "own-1")
+            .object("member2", "configmaps", "own-1")
             .await
             .is_some()
     );
     // What the limit does not hold any more goes by itself.
-    threshold(&scene, "member3", "-");
-    scene.until_gone("member3", "configmaps", "own-1").await;
+    threshold(&scene, "member2", "-");
+    scene.until_gone("member2", "configmaps", "own-1").await;
 }
