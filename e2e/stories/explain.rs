@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::stage::{NAVARCH, Scene, deployment, divided, policy};
+use crate::stage::{NAVARCH, Scene, condition, deployment, divided, policy};
 
 #[tokio::test]
 async fn the_scheduler_tells_how_a_decision_came_about() {
@@ -18,6 +18,17 @@ async fn the_scheduler_tells_how_a_decision_came_about() {
         .until("member2", "deployments.apps", "web", "at 4", |it| {
             it["spec"]["replicas"] == 4
         })
+        .await;
+
+    // The result is written before the word about it.
+    scene
+        .until(
+            "control",
+            "resourcebindings.work.karmada.io",
+            "web-deployment",
+            "told",
+            |it| condition(it, "Scheduled") == "True/Success",
+        )
         .await;
 
     let page = |path: String| scene.stage.page(&path);
