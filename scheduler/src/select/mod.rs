@@ -77,9 +77,9 @@ pub enum SelectError {
     #[error("the number of clusters is less than the cluster spreadConstraint.MinGroups")]
     TooFewClustersInGroups,
     #[error(
-        "the cluster spreadConstraint.MaxGroups is less than the {field} spreadConstraint.MinGroups"
+        "the {limit} spreadConstraint.MaxGroups is less than the {field} spreadConstraint.MinGroups"
     )]
-    MoreGroupsThanClusters { field: String },
+    MoreGroupsThanAllowed { limit: String, field: String },
     #[error("no choice of groups meets all spread constraints")]
     NoCombination,
     #[error("just support cluster and region spread constraint")]

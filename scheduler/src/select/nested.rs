@@ -62,12 +62,15 @@ pub(super) fn select(
     let clusters = spread.cluster.unwrap_or(Range::ANY);
     let mut levels: Vec<Level<'_>> = fields.into_iter().flatten().chain(labels).collect();
     // A group needs a group on each level below, and a cluster.
-    let mut most = clusters.max;
+    let (mut most, mut limit) = (clusters.max, "cluster");
     for level in levels.iter_mut().rev() {
-        level.range.max = level.range.max.min(most);
-        most = level.range.max;
-        if level.range.max < level.range.min {
-            return Err(SelectError::MoreGroupsThanClusters {
+        if level.range.max <= most {
+            (most, limit) = (level.range.max, level.field);
+        }
+        level.range.max = most;
+        if most < level.range.min {
+            return Err(SelectError::MoreGroupsThanAllowed {
+                limit: limit.to_owned(),
                 field: level.field.to_owned(),
             });
         }

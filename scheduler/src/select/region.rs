@@ -85,7 +85,8 @@ pub(super) fn select(
         regions.max
     };
     if regions.max >= regions.min && max < regions.min {
-        return Err(SelectError::MoreGroupsThanClusters {
+        return Err(SelectError::MoreGroupsThanAllowed {
+            limit: "cluster".to_owned(),
             field: "region".to_owned(),
         });
     }

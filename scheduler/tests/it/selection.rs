@@ -301,6 +301,27 @@ fn constraints_nest() {
 }
 
 #[test]
+fn a_contradiction_names_the_limit_that_is_too_low() {
+    let at = |name: &str, region: &str, zone: &str| {
+        let mut cluster = with_region(cluster(name, 10), region);
+        cluster.spec.zones = vec![zone.to_owned()];
+        cluster
+    };
+    let clusters = [at("a", "r1", "z1"), at("b", "r2", "z2")];
+    let constraints = [
+        spread(SpreadField::Region, 2, 2),
+        spread(SpreadField::Zone, 1, 1),
+        numbers(1, 5),
+    ];
+    let binding = workload(Duplicated, 1, &constraints);
+    let refused = selected(&binding, &clusters, Compat::default());
+    assert!(
+        refused.contains("the zone spreadConstraint.MaxGroups is less than the region"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn constraints_by_label_are_supported() {
     let rack = |name: &str, rack: &str| with_label(cluster(name, 5), "rack", rack);
     let clusters = [
