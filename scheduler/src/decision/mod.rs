@@ -363,7 +363,17 @@ pub(crate) fn scheduler_name(binding: &impl Binding) -> &str {
 
 /// Numbers that no workload can have.
 fn malformed(binding: &impl Binding) -> Option<Failure> {
-    let replicas = binding.spec().replicas.filter(|&replicas| replicas < 0)?;
-    let error = ScheduleError::malformed("spec.replicas", format!("{replicas} is negative"));
+    let spec = binding.spec();
+    let components = spec.components.iter().enumerate();
+    let components = components.map(|(index, component)| {
+        (
+            format!("spec.components[{index}].replicas"),
+            component.replicas,
+        )
+    });
+    let replicas = spec.replicas.map(|it| ("spec.replicas".to_owned(), it));
+    let mut counts = replicas.into_iter().chain(components);
+    let (field, count) = counts.find(|&(_, count)| count < 0)?;
+    let error = ScheduleError::malformed(field, format!("{count} is negative"));
     Some(Failure::of(&error, false))
 }

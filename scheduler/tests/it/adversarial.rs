@@ -36,6 +36,18 @@ fn negative_replicas_are_refused() {
         &clusters(&[("a", 1)]),
         "SchedulerError: spec.replicas is invalid: -5 is negative",
     );
+    let mut of_parts = self::binding(0, duplicated());
+    of_parts.spec.components = [2, -3]
+        .map(|replicas| Component {
+            replicas,
+            ..Component::default()
+        })
+        .into();
+    check(
+        &of_parts,
+        &clusters(&[("a", 1)]),
+        "SchedulerError: spec.components[1].replicas is invalid: -3 is negative",
+    );
 }
 
 #[test]

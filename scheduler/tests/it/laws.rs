@@ -183,35 +183,6 @@ proptest! {
     }
 
     #[test]
-    fn an_applied_result_is_found_again(fleet in fleet(), binding in workload()) {
-        let clusters = build(&fleet);
-        let Decision::Scheduled(first) = decide_with(&binding, &clusters, &Options::default()) else {
-            return Ok(());
-        };
-        let Ok(placed) = &first.result else {
-            return Ok(());
-        };
-        // Which regions are chosen depends on scores, which change as soon as clusters are targets.
-        let by_region = |it: &SpreadConstraint| it.spread_by_field == Some(SpreadField::Region);
-        let constraints = &binding.spec.placement.as_ref().unwrap().spread_constraints;
-        prop_assume!(!constraints.iter().any(by_region));
-        let mut again = binding.clone();
-        again.spec.reschedule_triggered_at = None;
-        again.spec.clusters.clone_from(&placed.clusters);
-        let fleet: Vec<Traits> = fleet
-            .iter()
-            .enumerate()
-            .map(|(number, &(pods, region, tainted, label))| {
-                let running = i64::from(again.spec.replicas_in(&format!("m{number:02}")));
-                ((pods - running).max(0), region, tainted, label)
-            })
-            .collect();
-        // Without the annotation of the placement everything is decided anew.
-        let second = decide_with(&again, &build(&fleet), &Options::default());
-        prop_assert_eq!(replicas(&second), replicas(&Decision::Scheduled(first)));
-    }
-
-    #[test]
     fn the_order_of_clusters_changes_nothing(
         fleet in fleet(),
         binding in workload(),
