@@ -10,13 +10,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crds::{names, object::Key, reasons, work::Binding};
+use crds::{object::Key, reasons, work::Binding};
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use propagation::{
     brake::Scope,
     events,
     eviction::{self, Assessment},
+    render,
 };
 use runtime::{
     Action, ApiError, Change, Queue, controller::ReconcileError, events::Source, queue::Priority,
@@ -170,14 +171,7 @@ fn assess<B: Bindings>(context: &Context, binding: &B) -> Assessment {
     let works = binding.permanent_id().map_or_else(Vec::new, |id| {
         world.works.by_index(world.works_by_binding, id)
     });
-    let occupied = works
-        .iter()
-        .filter_map(|work| {
-            let space = work.metadata.namespace.as_deref()?;
-            let cluster = names::cluster_of_execution_namespace(space).ok()?;
-            Some(cluster.to_owned())
-        })
-        .collect();
+    let occupied = render::occupied(works.iter().map(AsRef::as_ref));
     let inputs = eviction::Inputs {
         spec: binding.spec(),
         status: binding.status(),

@@ -21,7 +21,7 @@ pub use namespace::{NamespaceRequest, render_namespace};
 pub use rewrite::{Rewrite, STANDS_IN, annotation as rewrite_annotation, note, rewrites};
 pub use target::{
     Barrier, PURGE_BARRIER, Source, Target, directly_purged, expected_clusters, is_answered,
-    orphans, purge_barrier, targets,
+    occupied, orphans, purge_barrier, targets,
 };
 pub use work::{Draft, Upsert, UpsertError, stamp};
 

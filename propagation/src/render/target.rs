@@ -175,6 +175,17 @@ impl Barrier {
     }
 }
 
+/// The clusters that these Works are in.
+pub fn occupied<'w>(works: impl IntoIterator<Item = &'w Work>) -> BTreeSet<String> {
+    works
+        .into_iter()
+        .filter_map(|work| {
+            names::cluster_of_execution_namespace(work.metadata.namespace.as_deref()?).ok()
+        })
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
 /// Whether Works have to wait for clusters that were left at once; `None` when there is nothing to wait for.
 ///
 /// An unreachable cluster cannot finish a deletion. It is waited for until `limit` after the task was made, which is when a lease
@@ -186,13 +197,7 @@ pub fn purge_barrier<'w>(
     limit: Duration,
     now: &Time,
 ) -> Option<Barrier> {
-    let occupied: BTreeSet<String> = works
-        .into_iter()
-        .filter_map(|work| {
-            names::cluster_of_execution_namespace(work.metadata.namespace.as_deref()?).ok()
-        })
-        .map(ToOwned::to_owned)
-        .collect();
+    let occupied = occupied(works);
     let since: BTreeMap<&str, Option<&Time>> = spec
         .graceful_eviction_tasks
         .iter()
