@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use crds::cluster::{AllocatableModeling, Cluster, ResourceModel, ResourceModelRange};
 use crds::policy::{
-    ClusterAffinity, ClusterAffinityTerm, FieldSelector, OverflowAffinityTerm, Placement,
-    SpreadConstraint, SpreadField, StaticClusterWeight,
+    ClusterAffinity, ClusterAffinityTerm, OverflowAffinityTerm, Placement, SpreadConstraint,
+    SpreadField, StaticClusterWeight,
 };
 use crds::work::{
     Component, ComponentReplicaRequirements, GracefulEvictionTask, ReplicaRequirements,
     ResourceBinding, TargetCluster, WorkloadAffinityGroups,
 };
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, Toleration};
+use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use proptest::prelude::*;
 use scheduler::trace::Recorder;
 use scheduler::{Answer, Compat, Decision, Estimates, Explanation, Inputs, Options, decide};
@@ -267,35 +266,8 @@ fn odd_affinity() -> impl Strategy<Value = ClusterAffinity> {
         expressions(),
     ));
     let fields = prop::option::of(expressions());
-    (labels, fields, words(), words()).prop_map(|(labels, fields, cluster_names, exclude)| {
-        ClusterAffinity {
-            label_selector: labels.map(|(equal, expressions)| LabelSelector {
-                match_labels: Some(equal),
-                match_expressions: Some(
-                    expressions
-                        .into_iter()
-                        .map(|(key, operator, values)| LabelSelectorRequirement {
-                            key,
-                            operator,
-                            values: Some(values),
-                        })
-                        .collect(),
-                ),
-            }),
-            field_selector: fields.map(|expressions| FieldSelector {
-                match_expressions: expressions
-                    .into_iter()
-                    .map(|(key, operator, values)| NodeSelectorRequirement {
-                        key,
-                        operator,
-                        values: Some(values),
-                    })
-                    .collect(),
-            }),
-            cluster_names,
-            exclude,
-        }
-    })
+    (labels, fields, words(), words())
+        .prop_map(|(labels, fields, names, exclude)| selector(labels, fields, names, exclude))
 }
 
 /// Affinities and tolerations, mostly none.

@@ -1,21 +1,24 @@
 //! Clusters, bindings and decisions in few words.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crds::cluster::{ApiEnablements, ApiResource, Cluster, ClusterSpec, ResourceSummary};
 use crds::conditions::{self, binding as reasons};
 use crds::keys::APPLIED_PLACEMENT;
 use crds::policy::{
-    ClusterAffinity, ClusterPreferences, DynamicWeight, Placement, ReplicaDivisionPreference,
-    ReplicaSchedulingStrategy, ReplicaSchedulingType, SpreadConstraint, SpreadField,
-    StaticClusterWeight,
+    ClusterAffinity, ClusterPreferences, DynamicWeight, FieldSelector, Placement,
+    ReplicaDivisionPreference, ReplicaSchedulingStrategy, ReplicaSchedulingType, SpreadConstraint,
+    SpreadField, StaticClusterWeight,
 };
 use crds::work::{
     ReplicaRequirements, ResourceBinding, ResourceBindingSpec, ResourceBindingStatus, TargetCluster,
 };
-use k8s_openapi::api::core::v1::Taint;
+use k8s_openapi::api::core::v1::{NodeSelectorRequirement, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    LabelSelector, LabelSelectorRequirement, Time,
+};
 use scheduler::trace::{Item, NoTrace, Recorder};
 use scheduler::{Compat, Decision, Inputs, Options, Outcome, Snapshot, decide};
 
@@ -47,6 +50,45 @@ pub(crate) fn cluster(name: &str, pods: i64) -> Cluster {
         .get_or_insert_with(ResourceSummary::default);
     summary.allocatable = [("pods".to_owned(), Quantity(pods.to_string()))].into();
     cluster
+}
+
+/// Key, operator and values of each requirement.
+pub(crate) type Requirements = Vec<(String, String, Vec<String>)>;
+
+/// An affinity with everything that it can have.
+pub(crate) fn selector(
+    labels: Option<(BTreeMap<String, String>, Requirements)>,
+    fields: Option<Requirements>,
+    cluster_names: Vec<String>,
+    exclude: Vec<String>,
+) -> ClusterAffinity {
+    ClusterAffinity {
+        label_selector: labels.map(|(equal, expressions)| LabelSelector {
+            match_labels: Some(equal),
+            match_expressions: Some(
+                expressions
+                    .into_iter()
+                    .map(|(key, operator, values)| LabelSelectorRequirement {
+                        key,
+                        operator,
+                        values: Some(values),
+                    })
+                    .collect(),
+            ),
+        }),
+        field_selector: fields.map(|expressions| FieldSelector {
+            match_expressions: expressions
+                .into_iter()
+                .map(|(key, operator, values)| NodeSelectorRequirement {
+                    key,
+                    operator,
+                    values: Some(values),
+                })
+                .collect(),
+        }),
+        cluster_names,
+        exclude,
+    }
 }
 
 pub(crate) fn with_region(mut cluster: Cluster, region: &str) -> Cluster {

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use crds::cluster::Cluster;
-use crds::policy::{ClusterAffinity, FieldSelector, Placement, SpreadConstraint, SpreadField};
+use crds::policy::{ClusterAffinity, Placement, SpreadConstraint, SpreadField};
 use crds::work::ResourceBinding;
-use k8s_openapi::api::core::v1::NodeSelectorRequirement;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use proptest::prelude::*;
 use scheduler::trace::NoTrace;
 use scheduler::{Compat, Decision, Inputs, Options, decide};
@@ -291,35 +289,8 @@ fn affinity() -> impl Strategy<Value = ClusterAffinity> {
         prop::sample::select(vec!["provider", "region", "zone", "other"]).prop_map(str::to_owned);
     let fields = prop::option::of(prop::collection::vec((field, operator(), texts()), 0..3));
     let names = || prop::collection::vec("[abm]", 0..2);
-    (labels, fields, names(), names()).prop_map(|(labels, fields, cluster_names, exclude)| {
-        ClusterAffinity {
-            label_selector: labels.map(|(equal, expressions)| LabelSelector {
-                match_labels: Some(equal),
-                match_expressions: Some(
-                    expressions
-                        .into_iter()
-                        .map(|(key, operator, values)| LabelSelectorRequirement {
-                            key,
-                            operator,
-                            values: Some(values),
-                        })
-                        .collect(),
-                ),
-            }),
-            field_selector: fields.map(|expressions| FieldSelector {
-                match_expressions: expressions
-                    .into_iter()
-                    .map(|(key, operator, values)| NodeSelectorRequirement {
-                        key,
-                        operator,
-                        values: Some(values),
-                    })
-                    .collect(),
-            }),
-            cluster_names,
-            exclude,
-        }
-    })
+    (labels, fields, names(), names())
+        .prop_map(|(labels, fields, names, exclude)| selector(labels, fields, names, exclude))
 }
 
 proptest! {
