@@ -157,14 +157,7 @@ async fn last_copies_and_those_of_a_kind_that_is_gone_stay_over_a_restart() {
     scene.applied("settings-0-configmap").await;
     scene.applied("g-gadget").await;
     scene.apply(&policy("settings", "v1", "ConfigMap", &on("nowhere")));
-    scene.kubectl("control", &["delete", "crd", GADGETS, "--wait=false"]);
-    scene
-        .until_gone(
-            "control",
-            "customresourcedefinitions.apiextensions.k8s.io",
-            GADGETS,
-        )
-        .await;
+    scene.undefine(GADGETS).await;
     let delete = [
         "delete",
         "rb",

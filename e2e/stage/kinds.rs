@@ -4,6 +4,8 @@ use kube::api::ApiResource;
 
 use super::{Scene, condition};
 
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
 /// A definition of a namespaced kind whose objects may have any fields; `plural.group` is its name.
 pub fn definition(name: &str, kind: &str) -> String {
     let (plural, group) = name.split_once('.').unwrap();
@@ -35,10 +37,15 @@ impl Scene {
         }
     }
 
+    /// Takes a definition from the control plane, and with it the templates of its kind.
+    pub async fn undefine(&self, name: &str) {
+        self.kubectl("control", &["delete", "crd", name, "--wait=false"]);
+        self.until_gone("control", DEFINITIONS, name).await;
+    }
+
     /// Waits until a cluster serves the kind of a definition.
     pub async fn until_established(&self, cluster: &str, name: &str) {
-        let definitions = "customresourcedefinitions.apiextensions.k8s.io";
-        self.until(cluster, definitions, name, "established", |it| {
+        self.until(cluster, DEFINITIONS, name, "established", |it| {
             condition(it, "Established").starts_with("True/")
         })
         .await;

@@ -67,6 +67,11 @@ impl Scene {
         }
     }
 
+    /// Merges a patch, in JSON, into an object of this scene.
+    pub fn merge(&self, cluster: &str, kind: &str, name: &str, patch: &str) {
+        self.kubectl(cluster, &["patch", kind, name, "--type=merge", "-p", patch]);
+    }
+
     /// Puts these finalizers on a Work, given as `execution-namespace/name`; a list in JSON.
     pub fn set_finalizers(&self, work: &str, finalizers: &str) {
         let (space, name) = work.split_once('/').unwrap();

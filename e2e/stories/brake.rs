@@ -357,14 +357,7 @@ async fn a_kind_that_vanishes_takes_no_objects_along() {
 
 /// Takes the kind of the story above away, and with it the templates.
 async fn remove_kind(scene: &Scene) {
-    scene.kubectl("control", &["delete", "crd", GADGETS, "--wait=false"]);
-    scene
-        .until_gone(
-            "control",
-            "customresourcedefinitions.apiextensions.k8s.io",
-            GADGETS,
-        )
-        .await;
+    scene.undefine(GADGETS).await;
     // Garbage collection cannot tell any more whether the owner is gone; whoever deletes the binding cannot either.
     scene.kubectl(
         "control",

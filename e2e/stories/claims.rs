@@ -28,10 +28,7 @@ async fn an_edited_binding_is_put_right_at_once() {
         },
     });
     let text = edit.to_string();
-    scene.kubectl(
-        "control",
-        &["patch", "rb", "web-deployment", "--type=merge", "-p", &text],
-    );
+    scene.merge("control", "rb", "web-deployment", &text);
     let generation = before["metadata"]["generation"].as_i64().unwrap();
     scene
         .until(

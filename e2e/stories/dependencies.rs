@@ -383,17 +383,7 @@ async fn an_attached_binding_that_somebody_breaks_is_mended() {
         }
     }
     let text = patch.to_string();
-    scene.kubectl(
-        "control",
-        &[
-            "patch",
-            "rb",
-            "common-configmap",
-            "--type=merge",
-            "-p",
-            &text,
-        ],
-    );
+    scene.merge("control", "rb", "common-configmap", &text);
     scene
         .until("control", BINDINGS, "common-configmap", "mended", whole)
         .await;

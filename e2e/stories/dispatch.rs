@@ -100,16 +100,11 @@ async fn while_suspended_drift_stays_and_deletion_goes_through() {
             condition(it, "Dispatching") == "False/SuspendDispatching"
         })
         .await;
-    scene.kubectl(
+    scene.merge(
         "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            "{\"data\":{\"color\":\"red\"}}",
-        ],
+        "configmap",
+        "settings",
+        "{\"data\":{\"color\":\"red\"}}",
     );
     scene.meanwhile("probe").await;
     let object = scene

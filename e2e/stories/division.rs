@@ -272,16 +272,11 @@ async fn the_first_affinity_that_fits_is_taken() {
     let binding = scene.applied("settings-configmap").await;
     assert_eq!(clusters(&binding), "member2");
     // Rescheduling that is asked for begins with the first term again.
-    scene.kubectl(
+    scene.merge(
         "control",
-        &[
-            "patch",
-            "rb",
-            "settings-configmap",
-            "--type=merge",
-            "-p",
-            "{\"spec\":{\"rescheduleTriggeredAt\":\"2099-01-01T00:00:00Z\"}}",
-        ],
+        "rb",
+        "settings-configmap",
+        "{\"spec\":{\"rescheduleTriggeredAt\":\"2099-01-01T00:00:00Z\"}}",
     );
     let in_first = |it: &Value| {
         it["status"][observed] == "first" && {

@@ -47,10 +47,7 @@ fn evict(scene: &Scene, kind: &str, name: &str, cluster: &str, more: &str) {
     let patch = format!(
         r#"{{"spec": {{"clusters": null, "gracefulEvictionTasks": [{{"fromCluster": "{cluster}", "reason": "Maintenance", "producer": "story"{more}}}]}}}}"#
     );
-    scene.kubectl(
-        "control",
-        &["patch", kind, name, "--type=merge", "-p", &patch],
-    );
+    scene.merge("control", kind, name, &patch);
 }
 
 #[tokio::test]

@@ -237,16 +237,11 @@ async fn a_namespace_that_is_being_deleted_in_a_member_is_waited_for() {
     scene
         .until("member1", "configmaps", "settings", "there", |_| true)
         .await;
-    scene.kubectl(
+    scene.merge(
         "member2",
-        &[
-            "patch",
-            "configmap",
-            "anchor",
-            "--type=merge",
-            "-p",
-            r#"{"metadata": {"finalizers": null}}"#,
-        ],
+        "configmap",
+        "anchor",
+        r#"{"metadata": {"finalizers": null}}"#,
     );
     scene
         .until("member2", "configmaps", "settings", "there", |_| true)
@@ -378,16 +373,11 @@ async fn an_object_that_cannot_be_written_any_more_is_still_left_behind() {
             is_applied,
         )
         .await;
-    scene.kubectl(
+    scene.merge(
         "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            r#"{"data": {"color": "green"}, "immutable": true}"#,
-        ],
+        "configmap",
+        "settings",
+        r#"{"data": {"color": "green"}, "immutable": true}"#,
     );
     let binding = scene
         .until("control", BINDING, "settings-configmap", "refused", |it| {
@@ -483,10 +473,7 @@ async fn an_object_of_more_than_a_megabyte_arrives_and_follows_its_template() {
         .until("control", BINDING, "b-blob", "applied", is_applied)
         .await;
     let patch = r#"{"spec":{"size":2}}"#;
-    scene.kubectl(
-        "control",
-        &["patch", kind, "b", "--type=merge", "-p", patch],
-    );
+    scene.merge("control", kind, "b", patch);
     scene
         .until("member1", kind, "b", "changed", |it| {
             it["spec"]["size"] == 2 && length(it) == Some(1_400_000)

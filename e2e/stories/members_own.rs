@@ -100,17 +100,7 @@ spec:
         object["metadata"]["uid"]
     );
     // A change reaches it without touching what the member generated.
-    scene.kubectl(
-        "control",
-        &[
-            "patch",
-            "job",
-            "once",
-            "--type=merge",
-            "-p",
-            "{\"spec\":{\"backoffLimit\":2}}",
-        ],
-    );
+    scene.merge("control", "job", "once", "{\"spec\":{\"backoffLimit\":2}}");
     let after = scene
         .until("member1", "jobs.batch", "once", "with the limit", |it| {
             it["spec"]["backoffLimit"] == 2
@@ -244,17 +234,7 @@ type: kubernetes.io/service-account-token
         Value::Null
     );
 
-    scene.kubectl(
-        "member1",
-        &[
-            "patch",
-            "serviceaccount",
-            "robot",
-            "--type=merge",
-            "-p",
-            "{\"secrets\":[{\"name\":\"robot-extra\"},{\"name\":\"theirs\"}],\"imagePullSecrets\":[{\"name\":\"pull\"},{\"name\":\"their-pull\"}]}",
-        ],
-    );
+    scene.merge("member1", "serviceaccount", "robot", "{\"secrets\":[{\"name\":\"robot-extra\"},{\"name\":\"theirs\"}],\"imagePullSecrets\":[{\"name\":\"pull\"},{\"name\":\"their-pull\"}]}");
     scene.apply(&account("2"));
     let robot = scene
         .until("member1", "serviceaccounts", "robot", "relabelled", |it| {

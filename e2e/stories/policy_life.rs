@@ -268,16 +268,11 @@ async fn what_a_deleted_policy_leaves_behind_stays_as_it_is() {
     assert_eq!(*annotation(&object, NAME), "settings");
     // Drift is still reset to the last Work.
     let before = object["metadata"]["resourceVersion"].clone();
-    scene.kubectl(
+    scene.merge(
         "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            "{\"data\":{\"color\":\"red\"}}",
-        ],
+        "configmap",
+        "settings",
+        "{\"data\":{\"color\":\"red\"}}",
     );
     scene
         .until("member1", "configmaps", "settings", "reset", move |it| {
@@ -302,16 +297,11 @@ async fn a_template_made_again_under_its_name_gets_a_binding_of_its_own() {
         .await
         .unwrap();
     // The member holds on to the object for a while.
-    scene.kubectl(
+    scene.merge(
         "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            "{\"metadata\":{\"finalizers\":[\"e2e.example.com/hold\"]}}",
-        ],
+        "configmap",
+        "settings",
+        "{\"metadata\":{\"finalizers\":[\"e2e.example.com/hold\"]}}",
     );
     scene.kubectl("control", &["delete", "configmap", "settings"]);
     scene.apply(&config_map("green"));
@@ -335,16 +325,11 @@ async fn a_template_made_again_under_its_name_gets_a_binding_of_its_own() {
             it["data"]["color"] == "green"
         })
         .await;
-    scene.kubectl(
+    scene.merge(
         "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            "{\"metadata\":{\"finalizers\":null}}",
-        ],
+        "configmap",
+        "settings",
+        "{\"metadata\":{\"finalizers\":null}}",
     );
     let uid = old["metadata"]["uid"].clone();
     scene
@@ -378,32 +363,22 @@ data: {color: blue}
         "control",
         &["delete", "configmap", "settings", "--wait=false"],
     );
-    scene.kubectl(
+    scene.merge(
         "control",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            "{\"data\":{\"color\":\"green\"}}",
-        ],
+        "configmap",
+        "settings",
+        "{\"data\":{\"color\":\"green\"}}",
     );
     scene
         .until("member1", "configmaps", "settings", "green", |it| {
             it["data"]["color"] == "green"
         })
         .await;
-    scene.kubectl(
+    scene.merge(
         "control",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            "{\"metadata\":{\"finalizers\":null}}",
-        ],
+        "configmap",
+        "settings",
+        "{\"metadata\":{\"finalizers\":null}}",
     );
     scene.until_gone("member1", "configmaps", "settings").await;
 }

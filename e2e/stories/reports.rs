@@ -337,17 +337,7 @@ async fn a_namespace_that_is_going_in_a_member_holds_its_objects_back() {
         condition(&binding, "FullyApplied"),
         "False/FullyAppliedFailed"
     );
-    scene.kubectl(
-        "member1",
-        &[
-            "patch",
-            "configmap",
-            "anchor",
-            "--type=merge",
-            "-p",
-            &finalizers("null"),
-        ],
-    );
+    scene.merge("member1", "configmap", "anchor", &finalizers("null"));
     // The namespace comes back, and what belongs into it.
     scene
         .until("member1", "configmaps", "settings", "there", |_| true)

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stage::{Scene, is_applied, item, on, policy};
+use crate::stage::{Scene, item, on, policy};
 
 const BINDING: &str = "resourcebindings.work.karmada.io";
 
@@ -40,17 +40,7 @@ async fn what_is_applied_keeps_what_others_add_and_loses_what_the_template_loses
 
     // A controller of the member adds a key and changes one of ours.
     let patch = "{\"data\": {\"theirs\": \"1\", \"color\": \"red\"}}";
-    scene.kubectl(
-        "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            patch,
-        ],
-    );
+    scene.merge("member1", "configmap", "settings", patch);
     scene
         .until("member1", "configmaps", "settings", "mended", |it| {
             it["data"] == json!({"color": "blue", "size": "large", "theirs": "1"})
@@ -80,27 +70,9 @@ async fn what_is_applied_keeps_what_others_add_and_loses_what_the_template_loses
 async fn what_is_only_created_is_the_members_own_until_its_template_goes() {
     let scene = Scene::open("strategy-create").await;
     scene.apply(&(settings("CreateOnly", "{color: blue}") + &everywhere()));
-    scene
-        .until(
-            "control",
-            BINDING,
-            "settings-configmap",
-            "applied",
-            is_applied,
-        )
-        .await;
+    scene.applied("settings-configmap").await;
     let patch = "{\"data\": {\"color\": \"red\"}}";
-    scene.kubectl(
-        "member1",
-        &[
-            "patch",
-            "configmap",
-            "settings",
-            "--type=merge",
-            "-p",
-            patch,
-        ],
-    );
+    scene.merge("member1", "configmap", "settings", patch);
     scene.apply(&settings("CreateOnly", "{color: green}"));
     scene.meanwhile("later").await;
     let object = scene.object("member1", "configmaps", "settings").await;

@@ -15,10 +15,7 @@ const CLUSTERS: &str = "clusters.cluster.karmada.io";
 /// Has the servers talk to member3 at this address.
 fn redirect(scene: &Scene, endpoint: &str) {
     let patch = json!({"spec": {"apiEndpoint": endpoint}}).to_string();
-    scene.kubectl(
-        "control",
-        &["patch", "cluster", "member3", "--type=merge", "-p", &patch],
-    );
+    scene.merge("control", "cluster", "member3", &patch);
 }
 
 fn config_map(name: &str, value: &str) -> String {

@@ -87,16 +87,11 @@ async fn the_example_carries_a_virtual_machine_and_a_subnet() {
                 &filled,
             ],
         );
-        scene.kubectl(
+        scene.merge(
             member,
-            &[
-                "patch",
-                subnets,
-                "desks",
-                "--type=merge",
-                "-p",
-                "{\"spec\":{\"gateway\":\"10.66.0.1\"}}",
-            ],
+            subnets,
+            "desks",
+            "{\"spec\":{\"gateway\":\"10.66.0.1\"}}",
         );
     }
     scene

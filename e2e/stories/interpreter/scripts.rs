@@ -99,17 +99,7 @@ end",
     );
     // What a member sets stays, and an update of the template goes through.
     let patch = "{\"spec\":{\"node\":\"n7\"}}";
-    scene.kubectl(
-        "member1",
-        &[
-            "patch",
-            "gadgets.e2e.example.com",
-            "one",
-            "--type=merge",
-            "-p",
-            patch,
-        ],
-    );
+    scene.merge("member1", "gadgets.e2e.example.com", "one", patch);
     scene.apply(&object("Gadget", "one", "{size: 6, colour: red}"));
     scene
         .until(
