@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub(crate) properties: Vec<Property>,
     peers: Groups,
     pub(crate) assumed: Option<AssumedAt<'a>>,
+    /// The components that are placed, where sets are counted and it was noted.
+    pub(crate) placed_set: Option<Vec<Component>>,
     /// The affinity that this attempt goes by.
     pub(crate) affinity: Rule<'a>,
     demand: OnceCell<Demand<'a>>,
@@ -122,6 +124,7 @@ impl<'a> Request<'a> {
             properties: Vec::new(),
             peers: Groups::Unknown,
             assumed: around.assumed,
+            placed_set: None,
             affinity: Rule::None,
             demand: OnceCell::new(),
         };

@@ -287,6 +287,9 @@ fn advance<'a, B: Binding>(
         outcome.fresh,
         around,
     );
+    if request.counts_sets() {
+        request.placed_set = trigger::applied_components(binding);
+    }
     let accurate = Accurate {
         estimates: inputs.estimates,
         asks,

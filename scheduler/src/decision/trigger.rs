@@ -3,9 +3,8 @@
 use std::cmp::Ordering;
 
 use crds::keys::APPLIED_PLACEMENT;
-use crds::names::fnv1a32;
 use crds::policy::{Placement, ReplicaSchedulingType};
-use crds::work::{Binding, ResourceBindingSpec};
+use crds::work::{Binding, Component, ResourceBindingSpec};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{APPLIED_COMPONENTS, Inputs, repair};
@@ -144,20 +143,16 @@ fn components_changed<B: Binding>(binding: &B, inputs: &Inputs<'_>) -> bool {
     {
         return false;
     }
-    let hash = components_hash(binding.spec());
-    match (annotation(binding, APPLIED_COMPONENTS), hash) {
-        (Some(applied), Some(hash)) => applied != hash,
-        _ => false,
-    }
+    let components = &binding.spec().components;
+    // What cannot be read counts as changed: nothing else would ever replace it.
+    !components.is_empty()
+        && annotation(binding, APPLIED_COMPONENTS)
+            .is_some_and(|_| applied_components(binding).as_ref() != Some(components))
 }
 
-/// A fingerprint of the components; `None` without components.
-pub(super) fn components_hash(spec: &ResourceBindingSpec) -> Option<String> {
-    if spec.components.is_empty() {
-        return None;
-    }
-    let text = serde_json::to_string(&spec.components).unwrap_or_default();
-    Some(format!("{:08x}", fnv1a32(text.as_bytes())))
+/// The components that the last result noted; `None` without a note, or if it cannot be read.
+pub(super) fn applied_components<B: Binding>(binding: &B) -> Option<Vec<Component>> {
+    serde_json::from_str(annotation(binding, APPLIED_COMPONENTS)?).ok()
 }
 
 /// Whether somebody asked for rescheduling after the last success.

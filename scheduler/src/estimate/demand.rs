@@ -121,7 +121,8 @@ impl<'a> Demand<'a> {
         Self::Replicas { needs, per_node }
     }
 
-    fn sets(request: &Request<'a>, components: &'a [Component]) -> Self {
+    /// What a set of these components needs.
+    pub(crate) fn sets(request: &Request<'_>, components: &'a [Component]) -> Self {
         let symbols = request.snapshot.symbols();
         let mut total: BTreeMap<&'a str, (i128, bool)> = BTreeMap::new();
         let mut parts = Vec::with_capacity(components.len());

@@ -8,6 +8,7 @@ mod nodes;
 pub use answers::{Answer, Estimates, EstimatorAnswers};
 pub(crate) use demand::Demand;
 pub use general::GeneralEstimator;
+pub(crate) use general::set_can_stay;
 
 use crate::error::ScheduleError;
 use crate::options::Switch;
