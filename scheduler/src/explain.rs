@@ -389,6 +389,9 @@ fn formula(factors: &[Factor]) -> String {
         .map(|at| {
             let factor = &factors[at];
             let Factor { resource, fits, .. } = factor;
+            if let Some(fault) = &factor.fault {
+                return format!("{resource} {fits}, {fault}");
+            }
             match (factor.free, factor.request) {
                 (Some(free), Some(request)) if Some(at) == limiting && resource != "pods" => {
                     let (free, request) = (amount(resource, free), amount(resource, request));
@@ -443,6 +446,7 @@ mod tests {
             free: Some(free),
             request: Some(request),
             fits,
+            fault: None,
         };
         let factors = [
             factor("pods", 180, 1, 180),

@@ -207,6 +207,8 @@ switches! {
     AlwaysWriteTime = "always-write-time",
     /// A malformed selector is one that no cluster matches, and the targets are emptied.
     EmptyOnMalformed = "empty-on-malformed",
+    /// Negative numbers and contradicting limits of groups are taken for what they come to, and unreadable quantities are not told.
+    UncheckedNumbers = "unchecked-numbers",
     /// A result whose status could not be written stays without it until something changes.
     LostStatus = "lost-status",
 }

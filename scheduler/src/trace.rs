@@ -131,6 +131,9 @@ pub struct Factor {
     pub request: Option<i64>,
     /// How many fit by this resource alone.
     pub fits: i64,
+    /// What is wrong with the cluster's amounts, if they cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// The arithmetic of one division.

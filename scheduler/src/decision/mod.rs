@@ -24,7 +24,7 @@ pub(crate) use trigger::observed_affinity;
 use crate::error::ScheduleError;
 use crate::estimate::Estimates;
 use crate::inflight::{AssumedAt, Peers};
-use crate::options::{DEFAULT_SCHEDULER, Options};
+use crate::options::{Compat, DEFAULT_SCHEDULER, Options, Switch};
 use crate::pipeline::{Accurate, Observer};
 use crate::request::{Question, Request, Surroundings};
 use crate::snapshot::Snapshot;
@@ -270,7 +270,7 @@ fn advance<'a, B: Binding>(
         code: trigger.code(),
         fresh: outcome.fresh,
     });
-    if let Some(failure) = malformed(binding) {
+    if let Some(failure) = malformed(binding, inputs.options.compat) {
         outcome.result = Err(failure);
         return finish(binding, inputs, Decision::Scheduled(outcome), sink);
     }
@@ -365,8 +365,17 @@ pub(crate) fn scheduler_name(binding: &impl Binding) -> &str {
 }
 
 /// Numbers that no workload can have.
-fn malformed(binding: &impl Binding) -> Option<Failure> {
+fn malformed(binding: &impl Binding, compat: Compat) -> Option<Failure> {
     let spec = binding.spec();
+    let targets: &[TargetCluster] = if compat.keeps(Switch::UncheckedNumbers) {
+        &[]
+    } else {
+        &spec.clusters
+    };
+    let targets = targets.iter().enumerate().map(|(index, target)| {
+        let field = format!("spec.clusters[{index}].replicas");
+        (field, target.replicas.unwrap_or_default())
+    });
     let components = spec.components.iter().enumerate();
     let components = components.map(|(index, component)| {
         (
@@ -375,7 +384,7 @@ fn malformed(binding: &impl Binding) -> Option<Failure> {
         )
     });
     let replicas = spec.replicas.map(|it| ("spec.replicas".to_owned(), it));
-    let mut counts = replicas.into_iter().chain(components);
+    let mut counts = replicas.into_iter().chain(components).chain(targets);
     let (field, count) = counts.find(|&(_, count)| count < 0)?;
     let error = ScheduleError::malformed(field, format!("{count} is negative"));
     Some(Failure::of(&error, false))

@@ -36,7 +36,7 @@ impl Estimate for GeneralEstimator {
     fn explain(&self, request: &Request<'_>, cluster: &Cluster) -> Vec<Factor> {
         let mut factors = Vec::new();
         if let Some(view) = View::of(request, cluster) {
-            view.fits(|factor| factors.push(factor.owned()));
+            view.fits(|factor| factors.push(factor.owned(&view.summary)));
         }
         factors
     }
@@ -87,12 +87,13 @@ struct Limit<'a> {
 }
 
 impl Limit<'_> {
-    fn owned(&self) -> Factor {
+    fn owned(&self, summary: &Summary) -> Factor {
         Factor {
             resource: self.resource.to_owned(),
             free: self.free,
             request: self.request,
             fits: self.fits,
+            fault: summary.fault(self.resource).map(str::to_owned),
         }
     }
 }

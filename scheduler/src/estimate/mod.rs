@@ -57,6 +57,22 @@ pub(crate) fn allocatable(
     Ok(room)
 }
 
+/// What hides the room of a cluster that could have been chosen: an amount in its status that cannot be read.
+pub(crate) fn unreadable(request: &Request<'_>) -> Option<String> {
+    let mut clusters = request.snapshot.iter();
+    clusters.find_map(|cluster| {
+        let summary = cluster
+            .summary
+            .as_ref()
+            .filter(|_| request.in_affinity(cluster))?;
+        let fault = request
+            .demand()
+            .resources()
+            .find_map(|name| summary.fault(name))?;
+        Some(format!("Cluster {}: {fault}", cluster.name()))
+    })
+}
+
 /// Lowers the room to what an accurate estimator answered.
 fn accurate(
     request: &Request<'_>,
