@@ -11,6 +11,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use scheduler::{Compat, Gates, Options, cases::Cases, options, plugins::Registry};
+use serde::de::IgnoredAny;
 
 use crate::{Global, failure::Failure};
 
@@ -158,7 +159,7 @@ fn decide<R: std::io::Read>(
     cases: &Cases,
     mut input: BufReader<R>,
     output: impl Write + Send,
-) -> std::io::Result<Tally> {
+) -> Result<Tally, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.min(THREADS);
     let (work, batches) = sync_channel::<Batch>(threads);
@@ -175,7 +176,9 @@ fn decide<R: std::io::Read>(
             places.send(place).is_ok() && work.send(batch).is_ok()
         });
         drop((places, work));
-        let tally = writer.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let written = writer.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let tally =
+            written.map_err(|error| Failure::new(format!("write standard output: {error}")))?;
         read.map(|()| tally)
     })
 }
@@ -184,15 +187,23 @@ fn decide<R: std::io::Read>(
 fn read_batches<R: std::io::Read>(
     input: &mut BufReader<R>,
     mut hand_over: impl FnMut(Batch, Receiver<Answered>) -> bool,
-) -> std::io::Result<()> {
+) -> Result<(), Failure> {
     let mut number = 1;
     let mut first = number;
     let mut text = Vec::new();
     loop {
-        let is_end = input.read_until(b'\n', &mut text)? == 0;
+        let read = input.read_until(b'\n', &mut text);
+        let read = read.map_err(|error| Failure::new(format!("read standard input: {error}")));
+        let is_end = read? == 0;
         number += usize::from(!is_end);
         let is_more_there = !is_end && input.buffer().contains(&b'\n');
         if !text.is_empty() && (!is_more_there || text.len() >= BATCH) {
+            if first == 1 && goes_on(&text) {
+                return Err(Failure::new(
+                    "the first case on standard input goes on in the next line",
+                )
+                .with_hint("one case a line: pipe it through `jq -c .`"));
+            }
             let (answered, place) = sync_channel(1);
             let batch = Batch {
                 first,
@@ -208,6 +219,18 @@ fn read_batches<R: std::io::Read>(
             return Ok(());
         }
     }
+}
+
+/// Whether the text begins with JSON that is printed over several lines.
+fn goes_on(text: &[u8]) -> bool {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(serde_json::from_slice::<IgnoredAny>);
+    let (Some(Err(first)), Some(second)) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    first.is_eof() && second.is_err()
 }
 
 /// Takes batches until there are no more.
@@ -331,6 +354,43 @@ mod tests {
         let input = "{}\n".repeat(100_000);
         let reader = BufReader::with_capacity(1 << 10, input.as_bytes());
         let error = decide(&Cases::new(Options::default()), reader, Closed).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        assert_eq!(error.message, "write standard output: broken pipe");
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_is_named() {
+        struct Torn;
+        impl std::io::Read for Torn {
+            fn read(&mut self, _bytes: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::IsADirectory.into())
+            }
+        }
+        let cases = Cases::new(Options::default());
+        let error = decide(&cases, BufReader::new(Torn), Vec::new()).unwrap_err();
+        assert_eq!(error.message, "read standard input: is a directory");
+    }
+
+    #[test]
+    fn json_over_several_lines_gets_one_hint() {
+        let run = |input: &str| {
+            let mut output = Vec::new();
+            let cases = Cases::new(Options::default());
+            let reader = BufReader::new(input.as_bytes());
+            (decide(&cases, reader, &mut output), output)
+        };
+        for input in [
+            "{\n  \"clusters\": [],\n  \"binding\": {}\n}\n",
+            "\n{ \"clusters\": [\n\n] }\n",
+            "[\n{\n",
+        ] {
+            let (result, output) = run(input);
+            let failure = result.unwrap_err();
+            let hint = failure.hint.unwrap_or_default();
+            assert_eq!(hint, "one case a line: pipe it through `jq -c .`");
+            assert!(output.is_empty(), "{input}");
+        }
+        // A line that was cut off is one wrong case among others.
+        let (result, _) = run("{\"clusters\": [\n{\"clusters\": [], \"binding\": {}}\n");
+        assert_eq!(result.unwrap().cases, 2);
     }
 }

@@ -73,30 +73,75 @@ fn a_binding_that_is_somebody_else_s_stays() {
 fn malformed_lines_are_named() {
     let mut cases = Cases::new(Options::default());
     for (line, expected) in [
-        ("{", "line 7, column 1: EOF while parsing an object"),
+        (
+            "{",
+            "line 7, column 1: the line ends in the middle of an object",
+        ),
         (
             r#"{"clusters": []}"#,
-            "line 7, column 16: missing field `binding`",
+            "line 7, column 16: `binding` is missing",
         ),
         (
             r#"{"clusters": {}, "binding": {}}"#,
-            "line 7, column 13: clusters: invalid type: map, expected a sequence",
+            "line 7, column 13: clusters: must be a list, not an object",
         ),
         (
             r#"{"clusters": [], "binding": {"kind": "Work"}}"#,
-            "line 7, column 29: binding: kind \"Work\" is neither ResourceBinding nor ClusterResourceBinding",
+            "line 7, column 29: binding.kind: \"Work\" is neither ResourceBinding nor ClusterResourceBinding",
         ),
         (
             r#"{"clusters": [], "binding": {"metadata": {}, "spec": {"replicas": "x"}}}"#,
-            "line 7, column 69: binding: invalid type: string \"x\", expected i32",
+            "line 7, column 69: binding.spec.replicas: must be a whole number of 32 bits, not the text \"x\"",
         ),
-        ("\u{feff}null", "line 7, column 1: expected value"),
+        (
+            r#"{"clusters": [{"metadata": {"name": "a"}, "spec": {"zones": "z"}}], "binding": {}}"#,
+            "line 7, column 63: clusters[0].spec.zones: must be a list, not the text \"z\"",
+        ),
+        (
+            r#"{"clusters": [], "binding": {"metadata": {}, "spec": {"placement": {"spreadConstraints": [{"spreadByField": "rack"}]}}}}"#,
+            "line 7, column 114: binding.spec.placement.spreadConstraints[0].spreadByField: `rack` is not one of `cluster`, `region`, `zone`, `provider`",
+        ),
+        (
+            r#"{"clusters": [{"metadata": {"name": "a"}, "spec": {"syncMode": "Push"}}, {"metadata": {}, "spec": {"syncMode": "Push"}}], "binding": {}}"#,
+            "line 7, column 14: clusters[1].metadata.name: is missing",
+        ),
+        (
+            r#"{"clusters": [{"metadata": {"name": "a"}, "spec": {"syncMode": "Push"}}, {"metadata": {"name": "a"}, "spec": {"syncMode": "Push"}}], "binding": {}}"#,
+            "line 7, column 14: clusters[1].metadata.name: \"a\" is the name of clusters[0] too",
+        ),
+        (
+            "[]",
+            "line 7, column 1: a case is an object with clusters and a binding, not a list; `jq -c '.[]'` makes a line of each case in a list",
+        ),
+        ("\u{feff}null", "line 7, column 1: this is no JSON"),
     ] {
         let expected = json!({ "error": { "reason": "MalformedCase", "message": expected } });
         assert_eq!(answer(&mut cases, 7, line), expected, "{line}");
     }
     let answer = cases.answer(1, &[0xff, 0xfe], now());
     assert!(answer.is_malformed(), "{answer:?}");
+}
+
+#[test]
+fn fields_that_a_placement_does_not_have_are_told() {
+    let mut cases = Cases::new(Options::default());
+    let mut binding = config_map(json!({}));
+    binding["spec"]["placement"] = json!({
+        "clusterAffinty": { "clusterNames": ["a"] },
+        "clusterAffinities": [{
+            "affinityName": "one",
+            "labelSelector": { "matchLabels": { "any": "thing" } },
+            "clusterName": ["a"],
+        }],
+    });
+    let case = json!({ "clusters": clusters(&[("a", 9)]), "binding": binding });
+    assert_eq!(
+        answer(&mut cases, 1, &case.to_string())["ignored"],
+        json!([
+            "binding.spec.placement.clusterAffinities[0].clusterName",
+            "binding.spec.placement.clusterAffinty",
+        ])
+    );
 }
 
 #[test]
