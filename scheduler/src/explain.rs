@@ -23,7 +23,10 @@ pub struct Explanation {
     /// Why there is no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// The new target list.
+    /// Without a result: whether the resource stays in the clusters that it is in, or is taken away; absent if it is in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
+    /// The new target list; empty without a result.
     pub result: Vec<Target>,
     /// What is written to the binding; absent if nothing differs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +197,12 @@ impl Explanation {
                         ..Attempt::default()
                     });
                 }
-                Item::Failed { reason, message } => {
+                Item::Failed {
+                    reason,
+                    message,
+                    kept,
+                } => {
+                    explanation.kept = *kept;
                     explanation.failure = Some(Failure {
                         reason,
                         message: message.clone(),

@@ -105,6 +105,8 @@ pub enum Item {
     Failed {
         reason: &'static str,
         message: String,
+        /// Whether the resource stays in the clusters that it is in; `None` if it is in none.
+        kept: Option<bool>,
     },
     /// The decision ends with this result.
     Placed {

@@ -64,6 +64,9 @@ pub struct Answer {
     /// Why it goes nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
+    /// Of a binding that has targets and gets no others: whether it keeps them, or they are taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
     /// Why the scheduler has nothing to do with the binding: `Deleting`, `OtherScheduler` or `Suspended`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<&'static str>,
@@ -253,6 +256,7 @@ impl Answer {
                     reason: failure.reason,
                     message: failure.message.clone(),
                 }),
+                kept: failure.keeps_targets(binding),
                 ..Self::default()
             };
         }

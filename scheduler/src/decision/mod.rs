@@ -141,6 +141,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the resource stays in the clusters that it is in; `None` if it is in none.
+    pub fn keeps_targets(&self, binding: &impl Binding) -> Option<bool> {
+        (!binding.spec().clusters.is_empty()).then_some(!self.empties_targets)
+    }
+
     fn of(error: &ScheduleError, empties_targets: bool) -> Self {
         let no_fit = matches!(error, ScheduleError::NoFit(_));
         Self {
@@ -325,6 +330,7 @@ fn finish<'a, B: Binding>(
             Err(failure) => sink.record(|| Item::Failed {
                 reason: failure.reason,
                 message: failure.message.clone(),
+                kept: failure.keeps_targets(binding),
             }),
             Ok(placed) => {
                 for target in &placed.clusters {

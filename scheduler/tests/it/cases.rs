@@ -55,6 +55,30 @@ fn a_case_without_result_has_the_condition_s_reason() {
 }
 
 #[test]
+fn what_is_kept_is_told_from_what_is_removed() {
+    let mut cases = Cases::new(Options::default()).explained();
+    let mut elsewhere = duplicated();
+    elsewhere.cluster_affinity = Some(named(&["nowhere"]));
+    for (binding, kept) in [
+        (binding(30, aggregated()), json!(null)),
+        (
+            with_targets(binding(30, aggregated()), &[("a", 3)]),
+            json!(true),
+        ),
+        (
+            with_targets(binding(3, elsewhere), &[("a", 3)]),
+            json!(false),
+        ),
+    ] {
+        let case = json!({ "clusters": clusters(&[("a", 9)]), "binding": binding });
+        let answer = answer(&mut cases, 1, &case.to_string());
+        assert!(answer["error"].is_object(), "{answer}");
+        assert_eq!(answer["kept"], kept, "{answer}");
+        assert_eq!(answer["explanation"]["kept"], kept, "{answer}");
+    }
+}
+
+#[test]
 fn a_binding_that_is_somebody_else_s_stays() {
     let mut cases = Cases::new(Options::default());
     let mut binding = binding(3, dynamic_weight());
