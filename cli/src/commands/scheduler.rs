@@ -10,7 +10,12 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use scheduler::{Compat, Gates, Options, cases::Cases, options, plugins::Registry};
+use scheduler::{
+    Compat, Gates, Options,
+    cases::Cases,
+    options::{self, Switch},
+    plugins::Registry,
+};
 use serde::de::IgnoredAny;
 
 use crate::{Global, failure::Failure};
@@ -25,18 +30,90 @@ pub(crate) struct SchedulerArgs {
 enum Command {
     /// Decide recorded cases as the scheduler would, without any cluster
     ///
-    /// Reads a case a line from standard input, {"clusters": [Cluster…], "binding": ResourceBinding}, and writes a result a line:
+    /// Reads a case a line from standard input, {"clusters": [Cluster…], "binding": ResourceBinding}, and writes an answer a line:
     /// {"clusters": [{"name", "replicas"}…]} or {"error": {"reason", "message"}}. A line that is no case gets an error too, and
     /// the exit code is 1 at the end.
+    #[command(after_help = EXAMPLES, after_long_help = format!("{}\n\n{EXAMPLES}", forms()))]
     Decide(DecideArgs),
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
+const EXAMPLES: &str = "Examples:
   navarch scheduler decide < cases.jsonl
-  navarch scheduler decide --explain < case.json | jq .explanation
+  navarch scheduler decide --explain < cases.jsonl | jq .explanation
+  jq -c . case.json | navarch scheduler decide          a case over several lines
   navarch scheduler decide --compat < cases.jsonl       as the reference decides
-  navarch scheduler decide --compat=all,-no-fail-back < cases.jsonl")]
+  navarch scheduler decide --compat=all,-no-fail-back < cases.jsonl";
+
+/// A whole case.
+const CASE: &str = r#"{"clusters":[{"metadata":{"name":"m1"},"spec":{"syncMode":"Push"},"status":{"apiEnablements":[{"groupVersion":"v1","resources":[{"name":"configmaps","kind":"ConfigMap"}]}]}}],"binding":{"metadata":{"name":"settings-configmap","namespace":"shop"},"spec":{"resource":{"apiVersion":"v1","kind":"ConfigMap","name":"settings","namespace":"shop"},"placement":{"clusterAffinity":{"clusterNames":["m1"]}}}}}"#;
+
+/// The answer to it.
+const ANSWER: &str = r#"{"clusters":[{"name":"m1","replicas":0}]}"#;
+
+/// What goes in and what comes out, and what the lists of flags take.
+fn forms() -> String {
+    let rows = |of: &[(&str, &str)]| {
+        let width = of
+            .iter()
+            .map(|(name, _)| name.len())
+            .max()
+            .unwrap_or_default();
+        let rows = of
+            .iter()
+            .map(|(name, about)| format!("  {name:width$}  {about}\n"));
+        rows.collect::<String>()
+    };
+    let case = rows(&[
+        ("clusters", "the Cluster objects, each with another name"),
+        (
+            "binding",
+            "a ResourceBinding, or a ClusterResourceBinding by its kind; its placement decides",
+        ),
+        (
+            "bindings",
+            "the other ResourceBindings of its namespace, which the gate WorkloadAffinity asks for",
+        ),
+    ]);
+    let answer = rows(&[
+        (
+            "clusters",
+            "the targets that the binding has or gets, [] for none; without replicas they have 0",
+        ),
+        (
+            "error",
+            "why there is no result: reason and message of the condition Scheduled, or MalformedCase",
+        ),
+        (
+            "kept",
+            "beside an error, of a binding with targets: true if it keeps them, false if they are emptied",
+        ),
+        (
+            "skipped",
+            "why the binding is left alone: Deleting, OtherScheduler or Suspended",
+        ),
+        (
+            "ignored",
+            "fields of the placement that placements do not have; the API server drops them",
+        ),
+        (
+            "explanation",
+            "with --explain: every verdict, score, estimate and division",
+        ),
+    ]);
+    let plugins = Registry::builtin();
+    let plugins: Vec<&str> = plugins.names().collect();
+    let switches = Switch::ALL.iter().filter(|it| !it.is_of_servers());
+    let switches: Vec<(&str, &str)> = switches.map(|it| (it.name(), it.about())).collect();
+    format!(
+        "A case:\n{case}\nAn answer:\n{answer}\nA line, and its answer:\n  {CASE}\n  {ANSWER}\n\n\
+         Plugins for --plugins, besides * for all and -NAME for all but one:\n  {}\n\n\
+         Switches for --compat, besides all and none, and -NAME for all but one:\n{}",
+        plugins.join(", "),
+        rows(&switches).trim_end()
+    )
+}
+
+#[derive(Debug, Args)]
 struct DecideArgs {
     /// Tell how each decision came about
     #[arg(long)]
@@ -282,6 +359,25 @@ fn write_in_order(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_tells_all_that_goes_in_and_out() {
+        let answer =
+            Cases::new(Options::default()).answer(1, CASE.as_bytes(), jiff::Timestamp::now());
+        assert_eq!(serde_json::to_string(&answer).unwrap(), ANSWER);
+        let help = forms();
+        for word in [
+            "bindings",
+            "kept",
+            "skipped",
+            "ClusterLocality",
+            "no-fail-back",
+        ] {
+            assert!(help.contains(word), "{help}");
+        }
+        // It does nothing here.
+        assert!(!help.contains("always-write-time"), "{help}");
+    }
 
     #[test]
     fn lines_are_answered_in_order() {
