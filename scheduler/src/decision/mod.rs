@@ -373,25 +373,22 @@ pub(crate) fn scheduler_name(binding: &impl Binding) -> &str {
 /// Numbers that no workload can have.
 fn malformed(binding: &impl Binding, compat: Compat) -> Option<Failure> {
     let spec = binding.spec();
-    let targets: &[TargetCluster] = if compat.keeps(Switch::UncheckedNumbers) {
-        &[]
-    } else {
-        &spec.clusters
+    let refused = |field: String, count: i32| {
+        let error = ScheduleError::malformed(field, format!("{count} is negative"));
+        Some(Failure::of(&error, false))
     };
-    let targets = targets.iter().enumerate().map(|(index, target)| {
-        let field = format!("spec.clusters[{index}].replicas");
-        (field, target.replicas.unwrap_or_default())
-    });
-    let components = spec.components.iter().enumerate();
-    let components = components.map(|(index, component)| {
-        (
-            format!("spec.components[{index}].replicas"),
-            component.replicas,
-        )
-    });
-    let replicas = spec.replicas.map(|it| ("spec.replicas".to_owned(), it));
-    let mut counts = replicas.into_iter().chain(components).chain(targets);
-    let (field, count) = counts.find(|&(_, count)| count < 0)?;
-    let error = ScheduleError::malformed(field, format!("{count} is negative"));
-    Some(Failure::of(&error, false))
+    if let Some(count) = spec.replicas.filter(|&it| it < 0) {
+        return refused("spec.replicas".to_owned(), count);
+    }
+    if let Some(index) = spec.components.iter().position(|it| it.replicas < 0) {
+        let field = format!("spec.components[{index}].replicas");
+        return refused(field, spec.components[index].replicas);
+    }
+    if compat.keeps(Switch::UncheckedNumbers) {
+        return None;
+    }
+    let targets = spec.clusters.iter();
+    let counts = targets.map(|it| it.replicas.unwrap_or_default());
+    let (index, count) = (0_usize..).zip(counts).find(|&(_, count)| count < 0)?;
+    refused(format!("spec.clusters[{index}].replicas"), count)
 }

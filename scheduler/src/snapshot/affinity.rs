@@ -97,7 +97,7 @@ impl Affinity {
         strict: bool,
     ) -> Result<(), String> {
         for (index, expression) in selector.match_expressions.iter().enumerate() {
-            let malformed = |fault| in_expression(index, fault);
+            let malformed = |fault: String| in_expression(index, &fault);
             let values = expression.values.as_deref().unwrap_or_default();
             let operator = expression.operator.as_str();
             if expression.key == "zone" {
@@ -163,7 +163,7 @@ fn label_requirements(
         });
     }
     for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
-        let malformed = |fault| in_expression(index, fault);
+        let malformed = |fault: String| in_expression(index, &fault);
         let values = expression.values.as_deref().unwrap_or_default();
         check_key(&expression.key).map_err(malformed)?;
         let operator = &expression.operator;
@@ -177,7 +177,7 @@ fn label_requirements(
     Ok(requirements)
 }
 
-fn in_expression(index: usize, fault: String) -> String {
+fn in_expression(index: usize, fault: &str) -> String {
     format!("matchExpressions[{index}] is invalid: {fault}")
 }
 
