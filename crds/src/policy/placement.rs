@@ -49,7 +49,7 @@ pub struct Placement {
 pub struct ClusterAffinity {
     /// Selects clusters by the labels of their Cluster object, for example `matchLabels: {tier: production}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::schema::label_selector")]
+    #[schemars(schema_with = "rules::label_selector")]
     pub label_selector: Option<LabelSelector>,
 
     /// Selects clusters by the fields `provider`, `region` and `zone`.
