@@ -145,7 +145,7 @@ pub enum SpreadField {
     Cluster,
     /// Clusters with the same `spec.region`.
     Region,
-    /// Clusters with the same entry in `spec.zones`.
+    /// Clusters with the same entry in `spec.zones`. A cluster with several entries is in the group of each.
     Zone,
     /// Clusters with the same `spec.provider`.
     Provider,
