@@ -87,6 +87,10 @@ fn plain(error: &serde_json::Error) -> String {
     {
         return format!("{found} is not {expected}");
     }
+    // How the library for times begins.
+    if text.starts_with("failed to parse ") {
+        return "must be a time such as 2026-01-01T00:00:00Z".to_owned();
+    }
     match text {
         "expected value" => "this is no JSON".to_owned(),
         "trailing characters" => "there is more text behind the end of the JSON".to_owned(),

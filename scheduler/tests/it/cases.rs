@@ -134,6 +134,10 @@ fn malformed_lines_are_named() {
             "line 7, column 14: clusters[1].metadata.name: \"a\" is the name of clusters[0] too",
         ),
         (
+            r#"{"clusters": [], "binding": {"metadata": {"creationTimestamp": "today"}}}"#,
+            "line 7, column 70: binding.metadata.creationTimestamp: must be a time such as 2026-01-01T00:00:00Z",
+        ),
+        (
             "[]",
             "line 7, column 1: a case is an object with clusters and a binding, not a list; `jq -c '.[]'` makes a line of each case in a list",
         ),
