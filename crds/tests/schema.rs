@@ -56,6 +56,11 @@ const ADDED_RULES: &[(&str, &str, &str)] = &[
         "an operator without meaning for clusters",
     ),
     (
+        ".labelSelector.matchExpressions[]",
+        "allOf",
+        "an operator that label selectors do not have",
+    ),
+    (
         ".fieldSelector.matchExpressions[]",
         "allOf",
         "a key or operator without meaning for clusters",

@@ -124,7 +124,7 @@ fn recorded_cases_are_decided_without_a_cluster() {
 
     let (code, results, notes) = decide(&["--explain", "--compat", "-q"], "{}\n");
     assert_eq!(code, Some(1));
-    assert!(results.contains("line 1, column 2: missing field `clusters`"));
+    assert!(results.contains("line 1, column 2: `clusters` is missing"));
     assert_eq!(notes, "error: 1 of 1 lines are no cases\n");
     assert_eq!(decide(&["--compat=wings"], "").0, Some(1));
     assert_eq!(decide(&["--feature-gates", "Wings=true"], "").0, Some(1));

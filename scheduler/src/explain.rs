@@ -23,7 +23,10 @@ pub struct Explanation {
     /// Why there is no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// The new target list.
+    /// Without a result: whether the resource stays in the clusters that it is in, or is taken away; absent if it is in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
+    /// The new target list; empty without a result.
     pub result: Vec<Target>,
     /// What is written to the binding; absent if nothing differs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +197,12 @@ impl Explanation {
                         ..Attempt::default()
                     });
                 }
-                Item::Failed { reason, message } => {
+                Item::Failed {
+                    reason,
+                    message,
+                    kept,
+                } => {
+                    explanation.kept = *kept;
                     explanation.failure = Some(Failure {
                         reason,
                         message: message.clone(),
@@ -389,6 +397,9 @@ fn formula(factors: &[Factor]) -> String {
         .map(|at| {
             let factor = &factors[at];
             let Factor { resource, fits, .. } = factor;
+            if let Some(fault) = &factor.fault {
+                return format!("{resource} {fits}, {fault}");
+            }
             match (factor.free, factor.request) {
                 (Some(free), Some(request)) if Some(at) == limiting && resource != "pods" => {
                     let (free, request) = (amount(resource, free), amount(resource, request));
@@ -443,6 +454,7 @@ mod tests {
             free: Some(free),
             request: Some(request),
             fits,
+            fault: None,
         };
         let factors = [
             factor("pods", 180, 1, 180),

@@ -158,6 +158,22 @@ macro_rules! switches {
                     $(Self::$name => $text,)+
                 }
             }
+
+            /// What it is about, in a sentence.
+            pub fn about(self) -> &'static str {
+                let text = match self {
+                    $(Self::$name => concat!($($doc),+),)+
+                };
+                text.trim()
+            }
+
+            /// Whether it shows only where a scheduler runs against an API server or asks estimators, and in no case decided offline.
+            pub const fn is_of_servers(self) -> bool {
+                matches!(
+                    self,
+                    Self::EstimatorAllOrNothing | Self::AssumeAllReplicas | Self::AlwaysWriteTime
+                )
+            }
         }
     };
 }
@@ -207,6 +223,8 @@ switches! {
     AlwaysWriteTime = "always-write-time",
     /// A malformed selector is one that no cluster matches, and the targets are emptied.
     EmptyOnMalformed = "empty-on-malformed",
+    /// Negative numbers and contradicting limits of groups are taken for what they come to, and unreadable quantities are not told.
+    UncheckedNumbers = "unchecked-numbers",
     /// A result whose status could not be written stays without it until something changes.
     LostStatus = "lost-status",
 }

@@ -98,17 +98,15 @@ pub(crate) fn run<'a>(
     }
     let room = estimate::allocatable(request, &clusters, accurate.estimates, sink)?;
     let mut candidates: Vec<Candidate> = Vec::with_capacity(clusters.len());
-    // A set that is placed already needs no room for another one.
-    let placed_set = i64::from(request.counts_sets() && !request.keeps(Switch::ComponentChanges));
+    let keeps_sets = request.counts_sets() && !request.keeps(Switch::ComponentChanges);
     for (((cluster, &rank), score), allocatable) in
         clusters.iter().zip(&feasible).zip(scores).zip(room)
     {
         let assigned = request.assigned(cluster);
-        let placed = if request.is_target(cluster) {
-            placed_set
-        } else {
-            0
-        };
+        // A set that is placed already needs no room for another one.
+        let placed = i64::from(
+            keeps_sets && request.is_target(cluster) && estimate::set_can_stay(request, cluster),
+        );
         candidates.push(Candidate {
             slot: cluster.slot,
             rank,

@@ -42,8 +42,12 @@ pub struct Request<'a> {
     pub(crate) properties: Vec<Property>,
     peers: Groups,
     pub(crate) assumed: Option<AssumedAt<'a>>,
+    /// The components that are placed, where sets are counted and it was noted.
+    pub(crate) placed_set: Option<Vec<Component>>,
     /// The affinity that this attempt goes by.
     pub(crate) affinity: Rule<'a>,
+    /// Why no cluster matches, if a part of the affinity is malformed: then it is not known which clusters were meant.
+    pub(crate) malformed_affinity: Option<Reason>,
     demand: OnceCell<Demand<'a>>,
 }
 
@@ -85,6 +89,10 @@ enum Groups {
     },
 }
 
+/// Why the affinity keeps a cluster out.
+pub(crate) const AFFINITY_MISMATCH: &str =
+    "cluster(s) did not match the placement cluster affinity constraint";
+
 /// The overflow order of clusters that no part of the observed term matches.
 const NO_TIER: u32 = 1000;
 
@@ -122,7 +130,9 @@ impl<'a> Request<'a> {
             properties: Vec::new(),
             peers: Groups::Unknown,
             assumed: around.assumed,
+            placed_set: None,
             affinity: Rule::None,
+            malformed_affinity: None,
             demand: OnceCell::new(),
         };
         request.read_targets();
@@ -246,6 +256,36 @@ impl<'a> Request<'a> {
         } else {
             Rule::None
         };
+        self.malformed_affinity = None;
+        if !self.keeps(Switch::EmptyOnMalformed)
+            && let Some(fault) = self.affinity_fault()
+        {
+            let text = format!("{AFFINITY_MISMATCH}: spec.placement.{fault}");
+            self.malformed_affinity = Some(text.into());
+        }
+    }
+
+    /// The first field of the affinity that is malformed, and why.
+    fn affinity_fault(&self) -> Option<String> {
+        match &self.affinity {
+            Rule::None => None,
+            Rule::Single(affinity) => Some(format!("clusterAffinity.{}", affinity.malformed()?)),
+            Rule::Term {
+                term,
+                inline,
+                overflow,
+            } => {
+                let of_overflow = || {
+                    let mut faults = overflow.iter().map(Affinity::malformed).enumerate();
+                    let (index, fault) = faults.find_map(|(at, fault)| Some((at, fault?)))?;
+                    Some(format!("overflowAffinities[{index}].{fault}"))
+                };
+                let fault = inline.malformed().map(str::to_owned).or_else(of_overflow)?;
+                let mut terms = self.placement.cluster_affinities.iter();
+                let index = terms.position(|it| std::ptr::eq(it, *term))?;
+                Some(format!("clusterAffinities[{index}].{fault}"))
+            }
+        }
     }
 
     /// Whether the affinity lets the cluster take part.
@@ -261,17 +301,6 @@ impl<'a> Request<'a> {
                     || (self.is_workload()
                         && overflow.iter().any(|it| it.matches(cluster, symbols)))
             }
-        }
-    }
-
-    /// Whether a part of the affinity is malformed: then it is not known which clusters were meant.
-    pub(crate) fn has_malformed_affinity(&self) -> bool {
-        match &self.affinity {
-            Rule::None => false,
-            Rule::Single(affinity) => affinity.is_malformed(),
-            Rule::Term {
-                inline, overflow, ..
-            } => inline.is_malformed() || overflow.iter().any(Affinity::is_malformed),
         }
     }
 

@@ -105,6 +105,8 @@ pub enum Item {
     Failed {
         reason: &'static str,
         message: String,
+        /// Whether the resource stays in the clusters that it is in; `None` if it is in none.
+        kept: Option<bool>,
     },
     /// The decision ends with this result.
     Placed {
@@ -131,6 +133,9 @@ pub struct Factor {
     pub request: Option<i64>,
     /// How many fit by this resource alone.
     pub fits: i64,
+    /// What is wrong with the cluster's amounts, if they cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// The arithmetic of one division.

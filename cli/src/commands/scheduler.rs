@@ -10,7 +10,13 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use scheduler::{Compat, Gates, Options, cases::Cases, options, plugins::Registry};
+use scheduler::{
+    Compat, Gates, Options,
+    cases::Cases,
+    options::{self, Switch},
+    plugins::Registry,
+};
+use serde::de::IgnoredAny;
 
 use crate::{Global, failure::Failure};
 
@@ -24,18 +30,90 @@ pub(crate) struct SchedulerArgs {
 enum Command {
     /// Decide recorded cases as the scheduler would, without any cluster
     ///
-    /// Reads a case a line from standard input, {"clusters": [Cluster…], "binding": ResourceBinding}, and writes a result a line:
+    /// Reads a case a line from standard input, {"clusters": [Cluster…], "binding": ResourceBinding}, and writes an answer a line:
     /// {"clusters": [{"name", "replicas"}…]} or {"error": {"reason", "message"}}. A line that is no case gets an error too, and
     /// the exit code is 1 at the end.
+    #[command(after_help = EXAMPLES, after_long_help = format!("{}\n\n{EXAMPLES}", forms()))]
     Decide(DecideArgs),
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
+const EXAMPLES: &str = "Examples:
   navarch scheduler decide < cases.jsonl
-  navarch scheduler decide --explain < case.json | jq .explanation
+  navarch scheduler decide --explain < cases.jsonl | jq .explanation
+  jq -c . case.json | navarch scheduler decide          a case over several lines
   navarch scheduler decide --compat < cases.jsonl       as the reference decides
-  navarch scheduler decide --compat=all,-no-fail-back < cases.jsonl")]
+  navarch scheduler decide --compat=all,-no-fail-back < cases.jsonl";
+
+/// A whole case.
+const CASE: &str = r#"{"clusters":[{"metadata":{"name":"m1"},"spec":{"syncMode":"Push"},"status":{"apiEnablements":[{"groupVersion":"v1","resources":[{"name":"configmaps","kind":"ConfigMap"}]}]}}],"binding":{"metadata":{"name":"settings-configmap","namespace":"shop"},"spec":{"resource":{"apiVersion":"v1","kind":"ConfigMap","name":"settings","namespace":"shop"},"placement":{"clusterAffinity":{"clusterNames":["m1"]}}}}}"#;
+
+/// The answer to it.
+const ANSWER: &str = r#"{"clusters":[{"name":"m1","replicas":0}]}"#;
+
+/// What goes in and what comes out, and what the lists of flags take.
+fn forms() -> String {
+    let rows = |of: &[(&str, &str)]| {
+        let width = of
+            .iter()
+            .map(|(name, _)| name.len())
+            .max()
+            .unwrap_or_default();
+        let rows = of
+            .iter()
+            .map(|(name, about)| format!("  {name:width$}  {about}\n"));
+        rows.collect::<String>()
+    };
+    let case = rows(&[
+        ("clusters", "the Cluster objects, each with another name"),
+        (
+            "binding",
+            "a ResourceBinding, or a ClusterResourceBinding by its kind; its placement decides",
+        ),
+        (
+            "bindings",
+            "the other ResourceBindings of its namespace, which the gate WorkloadAffinity asks for",
+        ),
+    ]);
+    let answer = rows(&[
+        (
+            "clusters",
+            "the targets that the binding has or gets, [] for none; without replicas they have 0",
+        ),
+        (
+            "error",
+            "why there is no result: reason and message of the condition Scheduled, or MalformedCase",
+        ),
+        (
+            "kept",
+            "beside an error, of a binding with targets: true if it keeps them, false if they are emptied",
+        ),
+        (
+            "skipped",
+            "why the binding is left alone: Deleting, OtherScheduler or Suspended",
+        ),
+        (
+            "ignored",
+            "fields of the placement that placements do not have; the API server drops them",
+        ),
+        (
+            "explanation",
+            "with --explain: every verdict, score, estimate and division",
+        ),
+    ]);
+    let plugins = Registry::builtin();
+    let plugins: Vec<&str> = plugins.names().collect();
+    let switches = Switch::ALL.iter().filter(|it| !it.is_of_servers());
+    let switches: Vec<(&str, &str)> = switches.map(|it| (it.name(), it.about())).collect();
+    format!(
+        "A case:\n{case}\nAn answer:\n{answer}\nA line, and its answer:\n  {CASE}\n  {ANSWER}\n\n\
+         Plugins for --plugins, besides * for all and -NAME for all but one:\n  {}\n\n\
+         Switches for --compat, besides all and none, and -NAME for all but one:\n{}",
+        plugins.join(", "),
+        rows(&switches).trim_end()
+    )
+}
+
+#[derive(Debug, Args)]
 struct DecideArgs {
     /// Tell how each decision came about
     #[arg(long)]
@@ -158,7 +236,7 @@ fn decide<R: std::io::Read>(
     cases: &Cases,
     mut input: BufReader<R>,
     output: impl Write + Send,
-) -> std::io::Result<Tally> {
+) -> Result<Tally, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.min(THREADS);
     let (work, batches) = sync_channel::<Batch>(threads);
@@ -175,7 +253,9 @@ fn decide<R: std::io::Read>(
             places.send(place).is_ok() && work.send(batch).is_ok()
         });
         drop((places, work));
-        let tally = writer.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let written = writer.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let tally =
+            written.map_err(|error| Failure::new(format!("write standard output: {error}")))?;
         read.map(|()| tally)
     })
 }
@@ -184,15 +264,23 @@ fn decide<R: std::io::Read>(
 fn read_batches<R: std::io::Read>(
     input: &mut BufReader<R>,
     mut hand_over: impl FnMut(Batch, Receiver<Answered>) -> bool,
-) -> std::io::Result<()> {
+) -> Result<(), Failure> {
     let mut number = 1;
     let mut first = number;
     let mut text = Vec::new();
     loop {
-        let is_end = input.read_until(b'\n', &mut text)? == 0;
+        let read = input.read_until(b'\n', &mut text);
+        let read = read.map_err(|error| Failure::new(format!("read standard input: {error}")));
+        let is_end = read? == 0;
         number += usize::from(!is_end);
         let is_more_there = !is_end && input.buffer().contains(&b'\n');
         if !text.is_empty() && (!is_more_there || text.len() >= BATCH) {
+            if first == 1 && goes_on(&text) {
+                return Err(Failure::new(
+                    "the first case on standard input goes on in the next line",
+                )
+                .with_hint("one case a line: pipe it through `jq -c .`"));
+            }
             let (answered, place) = sync_channel(1);
             let batch = Batch {
                 first,
@@ -208,6 +296,18 @@ fn read_batches<R: std::io::Read>(
             return Ok(());
         }
     }
+}
+
+/// Whether the text begins with JSON that is printed over several lines.
+fn goes_on(text: &[u8]) -> bool {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(serde_json::from_slice::<IgnoredAny>);
+    let (Some(Err(first)), Some(second)) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    first.is_eof() && second.is_err()
 }
 
 /// Takes batches until there are no more.
@@ -259,6 +359,25 @@ fn write_in_order(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_help_tells_all_that_goes_in_and_out() {
+        let answer =
+            Cases::new(Options::default()).answer(1, CASE.as_bytes(), jiff::Timestamp::now());
+        assert_eq!(serde_json::to_string(&answer).unwrap(), ANSWER);
+        let help = forms();
+        for word in [
+            "bindings",
+            "kept",
+            "skipped",
+            "ClusterLocality",
+            "no-fail-back",
+        ] {
+            assert!(help.contains(word), "{help}");
+        }
+        // It does nothing here.
+        assert!(!help.contains("always-write-time"), "{help}");
+    }
 
     #[test]
     fn lines_are_answered_in_order() {
@@ -331,6 +450,43 @@ mod tests {
         let input = "{}\n".repeat(100_000);
         let reader = BufReader::with_capacity(1 << 10, input.as_bytes());
         let error = decide(&Cases::new(Options::default()), reader, Closed).unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        assert_eq!(error.message, "write standard output: broken pipe");
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_is_named() {
+        struct Torn;
+        impl std::io::Read for Torn {
+            fn read(&mut self, _bytes: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::IsADirectory.into())
+            }
+        }
+        let cases = Cases::new(Options::default());
+        let error = decide(&cases, BufReader::new(Torn), Vec::new()).unwrap_err();
+        assert_eq!(error.message, "read standard input: is a directory");
+    }
+
+    #[test]
+    fn json_over_several_lines_gets_one_hint() {
+        let run = |input: &str| {
+            let mut output = Vec::new();
+            let cases = Cases::new(Options::default());
+            let reader = BufReader::new(input.as_bytes());
+            (decide(&cases, reader, &mut output), output)
+        };
+        for input in [
+            "{\n  \"clusters\": [],\n  \"binding\": {}\n}\n",
+            "\n{ \"clusters\": [\n\n] }\n",
+            "[\n{\n",
+        ] {
+            let (result, output) = run(input);
+            let failure = result.unwrap_err();
+            let hint = failure.hint.unwrap_or_default();
+            assert_eq!(hint, "one case a line: pipe it through `jq -c .`");
+            assert!(output.is_empty(), "{input}");
+        }
+        // A line that was cut off is one wrong case among others.
+        let (result, _) = run("{\"clusters\": [\n{\"clusters\": [], \"binding\": {}}\n");
+        assert_eq!(result.unwrap().cases, 2);
     }
 }

@@ -49,7 +49,7 @@ pub struct Placement {
 pub struct ClusterAffinity {
     /// Selects clusters by the labels of their Cluster object, for example `matchLabels: {tier: production}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::schema::label_selector")]
+    #[schemars(schema_with = "rules::label_selector")]
     pub label_selector: Option<LabelSelector>,
 
     /// Selects clusters by the fields `provider`, `region` and `zone`.
@@ -145,7 +145,7 @@ pub enum SpreadField {
     Cluster,
     /// Clusters with the same `spec.region`.
     Region,
-    /// Clusters with the same entry in `spec.zones`.
+    /// Clusters with the same entry in `spec.zones`. A cluster with several entries is in the group of each.
     Zone,
     /// Clusters with the same `spec.provider`.
     Provider,

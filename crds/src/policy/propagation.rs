@@ -141,7 +141,7 @@ pub struct ResourceSelector {
 
     /// Selects resources by their labels; without effect when `name` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "crate::schema::label_selector")]
+    #[schemars(schema_with = "rules::label_selector")]
     pub label_selector: Option<LabelSelector>,
 }
 

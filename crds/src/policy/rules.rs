@@ -217,6 +217,18 @@ pub(super) fn one_of(values: &[&str]) -> Value {
     json!([{ "enum": values }])
 }
 
+/// A label selector with operators that label selectors have.
+pub(super) fn label_selector(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = schema::label_selector(generator);
+    let expressions = &mut schema.ensure_object()["properties"]["matchExpressions"];
+    expressions["items"]["allOf"] = json!([{
+        "properties": {
+            "operator": { "enum": ["In", "NotIn", "Exists", "DoesNotExist"] },
+        },
+    }]);
+    schema
+}
+
 /// Requirements over the fields by which clusters are selected.
 pub(super) fn field_requirements(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = schema::requirements(generator);

@@ -43,6 +43,10 @@ fn fields(key: &str, operator: &str) -> Value {
     } })
 }
 
+fn labels(operator: &str) -> Value {
+    json!({ "labelSelector": { "matchExpressions": [{ "key": "tier", "operator": operator }] } })
+}
+
 fn term(name: &str, overflow: &[&str]) -> Value {
     let overflow: Vec<_> = overflow
         .iter()
@@ -57,6 +61,7 @@ fn cluster_affinities() {
         policy("placement", json!({})),
         placement("clusterAffinity", fields("zone", "In")),
         placement("clusterAffinity", fields("provider", "NotIn")),
+        placement("clusterAffinity", labels("Exists")),
         placement("clusterAffinities", json!([term("a", &[]), term("b", &[])])),
         policy(
             "placement",
@@ -73,6 +78,10 @@ fn cluster_affinities() {
                 json!({ "clusterAffinity": {}, "clusterAffinities": [term("a", &[])] }),
             ),
             "spec.placement.clusterAffinities: clusterAffinities cannot co-exist with clusterAffinity",
+        ),
+        (
+            placement("clusterAffinity", labels("Near")),
+            "spec.placement.clusterAffinity.labelSelector.matchExpressions[0].operator: unsupported value",
         ),
         (
             placement("clusterAffinity", fields("colour", "In")),

@@ -5,6 +5,7 @@ use crds::work::Binding;
 use super::trigger::observed_affinity;
 use super::{FailedAttempt, Failure, Placed};
 use crate::error::ScheduleError;
+use crate::estimate;
 use crate::options::Switch;
 use crate::pipeline::{self, Accurate, Observer, Stop};
 use crate::request::Request;
@@ -38,7 +39,7 @@ pub(super) fn place<'a, B: Binding>(
             Err(Stop::Ask(clusters)) => Err(clusters),
             Err(Stop::Error(error)) => {
                 trace_failure(&error, sink);
-                let malformed = request.has_malformed_affinity();
+                let malformed = request.malformed_affinity.is_some();
                 Ok((Err(failure(request, &[&error], malformed)), Vec::new()))
             }
         };
@@ -72,7 +73,7 @@ pub(super) fn place<'a, B: Binding>(
             Err(Stop::Ask(clusters)) => return Err(clusters),
             Err(Stop::Error(error)) => {
                 trace_failure(&error, sink);
-                malformed |= request.has_malformed_affinity();
+                malformed |= request.malformed_affinity.is_some();
                 attempts.push(FailedAttempt {
                     index,
                     affinity_name: name.clone(),
@@ -105,10 +106,19 @@ fn failure(request: &Request<'_>, errors: &[&ScheduleError], malformed: bool) ->
         unschedulable.or(other).or(first)
     };
     // Knowing no cluster at all is a lack of knowledge, not a reason to remove anything.
-    let empties = (!request.snapshot.is_empty() || request.keeps(Switch::EmptyWithoutClusters))
-        && (!malformed || request.keeps(Switch::EmptyOnMalformed));
+    let empties =
+        (!request.snapshot.is_empty() || request.keeps(Switch::EmptyWithoutClusters)) && !malformed;
     match deciding {
-        Some(error) => Failure::of(error, empties),
+        Some(error) => {
+            let mut failure = Failure::of(error, empties);
+            if error.is_unschedulable()
+                && !request.keeps(Switch::UncheckedNumbers)
+                && let Some(fault) = estimate::unreadable(request)
+            {
+                failure.message = format!("{} {fault}.", failure.message);
+            }
+            failure
+        }
         None => Failure::of(
             &ScheduleError::malformed("spec.placement", "there is nothing to try"),
             false,

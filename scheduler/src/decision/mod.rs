@@ -24,7 +24,7 @@ pub(crate) use trigger::observed_affinity;
 use crate::error::ScheduleError;
 use crate::estimate::Estimates;
 use crate::inflight::{AssumedAt, Peers};
-use crate::options::{DEFAULT_SCHEDULER, Options};
+use crate::options::{Compat, DEFAULT_SCHEDULER, Options, Switch};
 use crate::pipeline::{Accurate, Observer};
 use crate::request::{Question, Request, Surroundings};
 use crate::snapshot::Snapshot;
@@ -141,6 +141,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the resource stays in the clusters that it is in; `None` if it is in none.
+    pub fn keeps_targets(&self, binding: &impl Binding) -> Option<bool> {
+        (!binding.spec().clusters.is_empty()).then_some(!self.empties_targets)
+    }
+
     fn of(error: &ScheduleError, empties_targets: bool) -> Self {
         let no_fit = matches!(error, ScheduleError::NoFit(_));
         Self {
@@ -270,7 +275,7 @@ fn advance<'a, B: Binding>(
         code: trigger.code(),
         fresh: outcome.fresh,
     });
-    if let Some(failure) = malformed(binding) {
+    if let Some(failure) = malformed(binding, inputs.options.compat) {
         outcome.result = Err(failure);
         return finish(binding, inputs, Decision::Scheduled(outcome), sink);
     }
@@ -287,6 +292,9 @@ fn advance<'a, B: Binding>(
         outcome.fresh,
         around,
     );
+    if request.counts_sets() {
+        request.placed_set = trigger::applied_components(binding);
+    }
     let accurate = Accurate {
         estimates: inputs.estimates,
         asks,
@@ -322,6 +330,7 @@ fn finish<'a, B: Binding>(
             Err(failure) => sink.record(|| Item::Failed {
                 reason: failure.reason,
                 message: failure.message.clone(),
+                kept: failure.keeps_targets(binding),
             }),
             Ok(placed) => {
                 for target in &placed.clusters {
@@ -362,18 +371,24 @@ pub(crate) fn scheduler_name(binding: &impl Binding) -> &str {
 }
 
 /// Numbers that no workload can have.
-fn malformed(binding: &impl Binding) -> Option<Failure> {
+fn malformed(binding: &impl Binding, compat: Compat) -> Option<Failure> {
     let spec = binding.spec();
-    let components = spec.components.iter().enumerate();
-    let components = components.map(|(index, component)| {
-        (
-            format!("spec.components[{index}].replicas"),
-            component.replicas,
-        )
-    });
-    let replicas = spec.replicas.map(|it| ("spec.replicas".to_owned(), it));
-    let mut counts = replicas.into_iter().chain(components);
-    let (field, count) = counts.find(|&(_, count)| count < 0)?;
-    let error = ScheduleError::malformed(field, format!("{count} is negative"));
-    Some(Failure::of(&error, false))
+    let refused = |field: String, count: i32| {
+        let error = ScheduleError::malformed(field, format!("{count} is negative"));
+        Some(Failure::of(&error, false))
+    };
+    if let Some(count) = spec.replicas.filter(|&it| it < 0) {
+        return refused("spec.replicas".to_owned(), count);
+    }
+    if let Some(index) = spec.components.iter().position(|it| it.replicas < 0) {
+        let field = format!("spec.components[{index}].replicas");
+        return refused(field, spec.components[index].replicas);
+    }
+    if compat.keeps(Switch::UncheckedNumbers) {
+        return None;
+    }
+    let targets = spec.clusters.iter();
+    let counts = targets.map(|it| it.replicas.unwrap_or_default());
+    let (index, count) = (0_usize..).zip(counts).find(|&(_, count)| count < 0)?;
+    refused(format!("spec.clusters[{index}].replicas"), count)
 }

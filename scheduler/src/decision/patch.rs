@@ -5,11 +5,11 @@ use crds::policy::Placement;
 use crds::work::{Binding, TargetCluster};
 use serde_json::{Map, Value, json};
 
-use super::trigger::{annotation, components_hash};
+use super::trigger::{annotation, applied_components};
 use super::{Decision, Outcome};
 use crate::options::{Compat, Switch};
 
-/// Annotation on bindings: a fingerprint of the components that the result was based on.
+/// Annotation on bindings: the components that the result was based on. A change shows by it, and how much the placed set occupies.
 pub const APPLIED_COMPONENTS: &str = "navarch.dev/applied-components";
 
 /// The merge patch of the binding that a decision asks for; `None` if nothing differs.
@@ -55,8 +55,11 @@ fn adoption<B: Binding>(binding: &B, compat: Compat) -> Option<Value> {
     if compat.keeps(Switch::ComponentChanges) || annotation(binding, APPLIED_COMPONENTS).is_some() {
         return None;
     }
-    let hash = components_hash(binding.spec())?;
-    Some(json!({ "metadata": { "annotations": { APPLIED_COMPONENTS: hash } } }))
+    let components = &binding.spec().components;
+    (!components.is_empty()).then(|| {
+        let text = json!(components).to_string();
+        json!({ "metadata": { "annotations": { APPLIED_COMPONENTS: text } } })
+    })
 }
 
 fn annotations<B: Binding>(binding: &B, outcome: &Outcome, compat: Compat) -> Map<String, Value> {
@@ -74,14 +77,14 @@ fn annotations<B: Binding>(binding: &B, outcome: &Outcome, compat: Compat) -> Ma
     if compat.keeps(Switch::ComponentChanges) {
         return annotations;
     }
-    let noted = annotation(binding, APPLIED_COMPONENTS);
-    let hash = outcome
-        .result
-        .as_ref()
-        .ok()
-        .and_then(|_| components_hash(binding.spec()));
-    if noted != hash.as_deref() {
-        annotations.insert(APPLIED_COMPONENTS.to_owned(), hash.into());
+    let components = &binding.spec().components;
+    if outcome.result.is_err() || components.is_empty() {
+        if annotation(binding, APPLIED_COMPONENTS).is_some() {
+            annotations.insert(APPLIED_COMPONENTS.to_owned(), Value::Null);
+        }
+    } else if applied_components(binding).as_ref() != Some(components) {
+        let text = json!(components).to_string();
+        annotations.insert(APPLIED_COMPONENTS.to_owned(), text.into());
     }
     annotations
 }

@@ -3,13 +3,12 @@
 use std::cmp::Ordering;
 
 use crds::keys::APPLIED_PLACEMENT;
-use crds::names::fnv1a32;
 use crds::policy::{Placement, ReplicaSchedulingType};
-use crds::work::{Binding, ResourceBindingSpec};
+use crds::work::{Binding, Component, ResourceBindingSpec, TargetCluster};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{APPLIED_COMPONENTS, Inputs, repair};
-use crate::options::{Compat, Gates, Switch};
+use crate::options::{Compat, Options, Switch};
 use crate::snapshot::{Cluster, Snapshot};
 
 /// Why the scheduler acts.
@@ -66,7 +65,7 @@ pub(super) fn of<B: Binding>(
     let compat = inputs.options.compat;
     if placement_changed(binding, placement, compat) {
         Some(Trigger::PlacementChanged)
-    } else if replicas_changed(spec, placement, inputs.options.gates) {
+    } else if replicas_changed(spec, placement, inputs.options) {
         Some(Trigger::ReplicasChanged)
     } else if components_changed(binding, inputs) {
         Some(Trigger::ComponentsChanged)
@@ -119,7 +118,7 @@ fn placement_changed<B: Binding>(binding: &B, current: &Placement, compat: Compa
     }
 }
 
-fn replicas_changed(spec: &ResourceBindingSpec, placement: &Placement, gates: Gates) -> bool {
+fn replicas_changed(spec: &ResourceBindingSpec, placement: &Placement, options: &Options) -> bool {
     let wanted = i64::from(spec.replicas.unwrap_or_default());
     let of = |replicas: Option<i32>| i64::from(replicas.unwrap_or_default().max(0));
     let mut targets = spec.clusters.iter().map(|target| of(target.replicas));
@@ -127,7 +126,11 @@ fn replicas_changed(spec: &ResourceBindingSpec, placement: &Placement, gates: Ga
         return false;
     }
     let unplaced = !spec.components.is_empty() && spec.clusters.is_empty();
-    if gates.multiple_pod_templates_scheduling && unplaced {
+    if options.gates.multiple_pod_templates_scheduling && unplaced {
+        return true;
+    }
+    let is_negative = |target: &TargetCluster| target.replicas.is_some_and(|it| it < 0);
+    if !options.compat.keeps(Switch::UncheckedNumbers) && spec.clusters.iter().any(is_negative) {
         return true;
     }
     match placement.replica_scheduling_type() {
@@ -144,20 +147,16 @@ fn components_changed<B: Binding>(binding: &B, inputs: &Inputs<'_>) -> bool {
     {
         return false;
     }
-    let hash = components_hash(binding.spec());
-    match (annotation(binding, APPLIED_COMPONENTS), hash) {
-        (Some(applied), Some(hash)) => applied != hash,
-        _ => false,
-    }
+    let components = &binding.spec().components;
+    // What cannot be read counts as changed: nothing else would ever replace it.
+    !components.is_empty()
+        && annotation(binding, APPLIED_COMPONENTS)
+            .is_some_and(|_| applied_components(binding).as_ref() != Some(components))
 }
 
-/// A fingerprint of the components; `None` without components.
-pub(super) fn components_hash(spec: &ResourceBindingSpec) -> Option<String> {
-    if spec.components.is_empty() {
-        return None;
-    }
-    let text = serde_json::to_string(&spec.components).unwrap_or_default();
-    Some(format!("{:08x}", fnv1a32(text.as_bytes())))
+/// The components that the last result noted; `None` without a note, or if it cannot be read.
+pub(super) fn applied_components<B: Binding>(binding: &B) -> Option<Vec<Component>> {
+    serde_json::from_str(annotation(binding, APPLIED_COMPONENTS)?).ok()
 }
 
 /// Whether somebody asked for rescheduling after the last success.

@@ -33,6 +33,8 @@ pub enum AssignError {
         scheduling_type: &'static str,
         division_preference: &'static str,
     },
+    #[error("spec.placement.replicaScheduling.weightPreference.staticWeightList[{rule}].{fault}")]
+    MalformedWeight { rule: usize, fault: String },
     #[error("{phase}: Clusters available replicas {available} are not enough to schedule.")]
     Shortage { phase: &'static str, available: i64 },
     #[error("Clusters available replicas are not enough to schedule.")]
@@ -147,9 +149,7 @@ fn by_strategy(
             });
             Ok(parts)
         }
-        Strategy::StaticWeight => Ok(static_weight::divide(
-            request, selected, replicas, tier, sink,
-        )),
+        Strategy::StaticWeight => static_weight::divide(request, selected, replicas, tier, sink),
         Strategy::Available(kind) => dynamic::divide(request, selected, replicas, kind, tier, sink),
     }
 }

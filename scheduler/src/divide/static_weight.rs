@@ -1,6 +1,6 @@
 //! Division by the weights that the policy gives clusters.
 
-use super::{Part, shares, webster};
+use super::{AssignError, Part, shares, webster};
 use crate::options::Switch;
 use crate::request::Request;
 use crate::select::Candidate;
@@ -14,8 +14,8 @@ pub(super) fn divide(
     replicas: i64,
     tier: Option<u32>,
     sink: &mut impl Sink<Item>,
-) -> Vec<Part> {
-    let pool: Vec<(u32, u64)> = weights(request, selected, sink);
+) -> Result<Vec<Part>, AssignError> {
+    let pool: Vec<(u32, u64)> = weights(request, selected, sink)?;
     let result = webster(request, replicas, pool.clone());
     sink.record(|| {
         Item::Divided(Division {
@@ -27,15 +27,17 @@ pub(super) fn divide(
             base: Vec::new(),
         })
     });
-    result
+    Ok(result)
 }
 
 /// The weight of each candidate that has one: the largest of the rules that match it. Equal weights if no rule matches any.
+///
+/// A rule that means nothing is an error: left out, it would take away what its clusters have.
 fn weights(
     request: &Request<'_>,
     selected: &[Candidate],
     sink: &mut impl Sink<Item>,
-) -> Vec<(u32, u64)> {
+) -> Result<Vec<(u32, u64)>, AssignError> {
     let strategy = request.placement.replica_scheduling.as_ref();
     let preference = strategy.and_then(|strategy| strategy.weight_preference.as_ref());
     let rules = preference.map_or(&[][..], |preference| &preference.static_weight_list);
@@ -46,6 +48,18 @@ fn weights(
     for (number, rule) in rules.iter().enumerate() {
         let weight = u64::try_from(rule.weight).unwrap_or_default();
         let affinity = Affinity::compile(&rule.target_cluster, request.snapshot, strict);
+        let negative = (rule.weight < 0 && !request.keeps(Switch::UncheckedNumbers))
+            .then(|| format!("weight is invalid: {} is negative", rule.weight));
+        let malformed = affinity
+            .malformed()
+            .filter(|_| !request.keeps(Switch::EmptyOnMalformed))
+            .map(|fault| format!("targetCluster.{fault}"));
+        if let Some(fault) = negative.or(malformed) {
+            return Err(AssignError::MalformedWeight {
+                rule: number,
+                fault,
+            });
+        }
         let mut apply = |rank: u32| {
             let entry = &mut weights[rank as usize];
             if weight > entry.0 && affinity.matches(request.snapshot.at(rank as usize), symbols) {
@@ -84,5 +98,5 @@ fn weights(
             });
         }
     }
-    pool
+    Ok(pool)
 }

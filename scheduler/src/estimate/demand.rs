@@ -95,6 +95,17 @@ impl<'a> Demand<'a> {
         }
     }
 
+    /// The resources that are asked for; pods always are.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &'a str> {
+        let needs = match self {
+            Self::Invalid { .. } => None,
+            Self::Replicas { needs, .. } => needs.as_ref(),
+            Self::Sets { needs, .. } => Some(needs),
+        };
+        let names = needs.into_iter().flatten().map(|need| need.name);
+        std::iter::once("pods").chain(names)
+    }
+
     /// Fails if the binding's amounts cannot be read.
     pub(crate) fn check(&self) -> Result<(), ScheduleError> {
         match self {
@@ -121,7 +132,8 @@ impl<'a> Demand<'a> {
         Self::Replicas { needs, per_node }
     }
 
-    fn sets(request: &Request<'a>, components: &'a [Component]) -> Self {
+    /// What a set of these components needs.
+    pub(crate) fn sets(request: &Request<'_>, components: &'a [Component]) -> Self {
         let symbols = request.snapshot.symbols();
         let mut total: BTreeMap<&'a str, (i128, bool)> = BTreeMap::new();
         let mut parts = Vec::with_capacity(components.len());

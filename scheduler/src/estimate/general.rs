@@ -36,10 +36,46 @@ impl Estimate for GeneralEstimator {
     fn explain(&self, request: &Request<'_>, cluster: &Cluster) -> Vec<Factor> {
         let mut factors = Vec::new();
         if let Some(view) = View::of(request, cluster) {
-            view.fits(|factor| factors.push(factor.owned()));
+            view.fits(|factor| factors.push(factor.owned(&view.summary)));
         }
         factors
     }
+}
+
+/// Whether a cluster that has a set of the workload has room for the set as it is now, in place of the one that it has.
+///
+/// Goes by sums: on which nodes the present set runs is not known. Neither is what it takes if nobody noted it; then it stays.
+pub(crate) fn set_can_stay(request: &Request<'_>, cluster: &Cluster) -> bool {
+    let Some(placed) = &request.placed_set else {
+        return true;
+    };
+    if *placed == request.spec.components {
+        return true;
+    }
+    let view = View::of(request, cluster);
+    let (
+        Some(view),
+        Demand::Sets {
+            pods: freed_pods,
+            needs: freed,
+            ..
+        },
+    ) = (view, Demand::sets(request, placed))
+    else {
+        return true;
+    };
+    let Demand::Sets { pods, needs, .. } = view.demand else {
+        return true;
+    };
+    let fits = |need: &Need<'_>| {
+        let free = need.symbol.and_then(|name| view.summary.free(name));
+        let freed = freed
+            .iter()
+            .find(|it| it.name == need.name)
+            .map_or(0, |it| it.nanos);
+        free.is_some_and(|free| free.nanos.saturating_add(freed) >= need.nanos)
+    };
+    view.summary.pods.saturating_add(freed_pods) >= *pods && needs.iter().all(fits)
 }
 
 /// One number that limits the estimate.
@@ -51,12 +87,13 @@ struct Limit<'a> {
 }
 
 impl Limit<'_> {
-    fn owned(&self) -> Factor {
+    fn owned(&self, summary: &Summary) -> Factor {
         Factor {
             resource: self.resource.to_owned(),
             free: self.free,
             request: self.request,
             fits: self.fits,
+            fault: summary.fault(self.resource).map(str::to_owned),
         }
     }
 }

@@ -8,6 +8,7 @@ mod nodes;
 pub use answers::{Answer, Estimates, EstimatorAnswers};
 pub(crate) use demand::Demand;
 pub use general::GeneralEstimator;
+pub(crate) use general::set_can_stay;
 
 use crate::error::ScheduleError;
 use crate::options::Switch;
@@ -54,6 +55,22 @@ pub(crate) fn allocatable(
         *room = request.replicas;
     }
     Ok(room)
+}
+
+/// What hides the room of a cluster that could have been chosen: an amount in its status that cannot be read.
+pub(crate) fn unreadable(request: &Request<'_>) -> Option<String> {
+    let mut clusters = request.snapshot.iter();
+    clusters.find_map(|cluster| {
+        let summary = cluster
+            .summary
+            .as_ref()
+            .filter(|_| request.in_affinity(cluster))?;
+        let fault = request
+            .demand()
+            .resources()
+            .find_map(|name| summary.fault(name))?;
+        Some(format!("Cluster {}: {fault}", cluster.name()))
+    })
 }
 
 /// Lowers the room to what an accurate estimator answered.

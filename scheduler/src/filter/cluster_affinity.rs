@@ -1,7 +1,7 @@
 use crds::policy::ClusterAffinity as Affinity;
 
 use crate::plugins::{Filter, Verdict};
-use crate::request::{Request, Rule};
+use crate::request::{AFFINITY_MISMATCH, Request, Rule};
 use crate::snapshot::Cluster;
 
 /// Keeps resources to the clusters that the policy names or selects.
@@ -16,10 +16,10 @@ impl Filter for ClusterAffinity {
 
     fn filter(&self, request: &Request<'_>, cluster: &Cluster) -> Verdict {
         if request.in_affinity(cluster) {
-            Verdict::Fits
-        } else {
-            Verdict::unfit("cluster(s) did not match the placement cluster affinity constraint")
+            return Verdict::Fits;
         }
+        let malformed = request.malformed_affinity.clone();
+        Verdict::Unfit(malformed.unwrap_or_else(|| AFFINITY_MISMATCH.into()))
     }
 
     fn code(&self) -> &'static str {
@@ -27,6 +27,9 @@ impl Filter for ClusterAffinity {
     }
 
     fn explain(&self, request: &Request<'_>, cluster: &Cluster) -> Option<String> {
+        if request.malformed_affinity.is_some() {
+            return None;
+        }
         match &request.affinity {
             Rule::None => None,
             Rule::Single(_) => mismatch(request.placement().cluster_affinity.as_ref()?, cluster),

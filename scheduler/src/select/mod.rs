@@ -8,7 +8,7 @@ mod region;
 
 use std::cmp::Reverse;
 
-use crds::policy::{Placement, ReplicaDivisionPreference, SpreadField};
+use crds::policy::{ReplicaDivisionPreference, SpreadConstraint, SpreadField};
 
 pub use groups::{Group, Limits, choose};
 
@@ -80,6 +80,12 @@ pub enum SelectError {
         "the {limit} spreadConstraint.MaxGroups is less than the {field} spreadConstraint.MinGroups"
     )]
     MoreGroupsThanAllowed { limit: String, field: String },
+    #[error("spec.placement.spreadConstraints[{index}].{field} is invalid: {message}")]
+    Malformed {
+        index: usize,
+        field: &'static str,
+        message: String,
+    },
     #[error("no choice of groups meets all spread constraints")]
     NoCombination,
     #[error("just support cluster and region spread constraint")]
@@ -139,9 +145,14 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(placement: &Placement, zero_is_zero: bool, defaults: bool) -> Self {
+    fn of(request: &Request<'_>) -> Result<Self, SelectError> {
+        let zero_is_zero = request.keeps(Switch::ZeroMaxGroups);
+        let defaults = !request.keeps(Switch::NoDefaults);
         let mut spread = Self::default();
-        for constraint in &placement.spread_constraints {
+        for (index, constraint) in request.placement.spread_constraints.iter().enumerate() {
+            if !request.keeps(Switch::UncheckedNumbers) {
+                check_limits(index, constraint)?;
+            }
             let count = |value: Option<i64>| {
                 usize::try_from(value.unwrap_or_default().max(0)).unwrap_or(usize::MAX)
             };
@@ -166,11 +177,36 @@ impl Spread {
                 (None, None) => {}
             }
         }
-        spread
+        Ok(spread)
     }
 
     fn is_nested(&self) -> bool {
         self.provider.is_some() || self.zone.is_some() || !self.labels.is_empty()
+    }
+}
+
+/// Refuses limits that no number of groups meets.
+fn check_limits(index: usize, constraint: &SpreadConstraint) -> Result<(), SelectError> {
+    let malformed = |field, message| {
+        Err(SelectError::Malformed {
+            index,
+            field,
+            message,
+        })
+    };
+    let min = constraint.min_groups.unwrap_or_default();
+    let max = constraint.max_groups.unwrap_or_default();
+    if min < 0 {
+        malformed("minGroups", format!("{min} is negative"))
+    } else if max < 0 {
+        malformed("maxGroups", format!("{max} is negative"))
+    } else if max != 0 && max < min {
+        malformed(
+            "maxGroups",
+            format!("{max} is less than minGroups, which is {min}"),
+        )
+    } else {
+        Ok(())
     }
 }
 
@@ -225,11 +261,7 @@ fn by_constraints(
         path("All");
         return Ok((0..candidates.len()).collect());
     }
-    let spread = Spread::of(
-        request.placement,
-        request.keeps(Switch::ZeroMaxGroups),
-        !request.keeps(Switch::NoDefaults),
-    );
+    let spread = Spread::of(request)?;
     let aim = Aim {
         duplicated: request.is_duplicated(),
         replicas: request.replicas,

@@ -2,6 +2,9 @@
 //!
 //! Each constraint speaks of the whole selection: two to three providers, at least four regions altogether, and so on. Groups are
 //! chosen level by level, outermost first; on each level every group chosen above keeps at least one group below.
+//!
+//! A cluster that spans several zones stands in each of them and counts for all of them. `maxGroups` limits the zones that clusters
+//! are taken from: what else a taken cluster spans does not count against it, or no such cluster could ever meet a low limit.
 
 use std::collections::BTreeSet;
 
@@ -21,21 +24,22 @@ struct Level<'a> {
 enum By<'a> {
     Provider,
     Region,
-    /// The first zone of a cluster that spans several.
     Zone,
     Label(&'a str),
 }
 
 impl By<'_> {
-    fn name(self, cluster: &Cluster) -> &str {
+    /// The groups of a cluster: one, or as many as it has zones.
+    fn names(self, cluster: &Cluster) -> impl Iterator<Item = &str> + use<'_> {
         let spec = &cluster.object().spec;
-        let name = match self {
-            Self::Provider => spec.provider.as_deref(),
-            Self::Region => spec.region.as_deref(),
-            Self::Zone => spec.zones.first().map(String::as_str),
-            Self::Label(key) => cluster.label(key),
+        let (name, zones) = match self {
+            Self::Provider => (spec.provider.as_deref(), &[][..]),
+            Self::Region => (spec.region.as_deref(), &[][..]),
+            Self::Zone => (None, spec.zones.as_slice()),
+            Self::Label(key) => (cluster.label(key), &[][..]),
         };
-        name.unwrap_or_default()
+        let one = zones.is_empty().then(|| name.unwrap_or_default());
+        zones.iter().map(String::as_str).chain(one)
     }
 }
 
@@ -61,14 +65,18 @@ pub(super) fn select(
     });
     let clusters = spread.cluster.unwrap_or(Range::ANY);
     let mut levels: Vec<Level<'_>> = fields.into_iter().flatten().chain(labels).collect();
-    // A group needs a group on each level below, and a cluster.
+    let spans_zones = |candidate: &Candidate| candidate.cluster(request).zones.len() > 1;
+    let have_several = spread.zone.is_some() && candidates.iter().any(spans_zones);
+    // A group needs a group on each level below, and a cluster; only zones can share one.
     let (mut most, mut limit) = (clusters.max, "cluster");
     for level in levels.iter_mut().rev() {
         if level.range.max <= most {
             (most, limit) = (level.range.max, level.field);
         }
-        level.range.max = most;
-        if most < level.range.min {
+        if !(have_several && matches!(level.by, By::Zone)) {
+            level.range.max = most;
+        }
+        if level.range.max < level.range.min {
             return Err(SelectError::MoreGroupsThanAllowed {
                 limit: limit.to_owned(),
                 field: level.field.to_owned(),
@@ -90,7 +98,8 @@ pub(super) fn select(
     let groups: Vec<&[usize]> = groups.iter().map(Vec::as_slice).collect();
     let mut picked = search.pick(&groups);
     if let Some(needed) = aim.needed {
-        picked.repair(candidates, needed, |out, r#in| {
+        let keeps_minima = |selected: &[(usize, usize)]| !search.lacks_groups(selected);
+        picked.repair(candidates, needed, keeps_minima, |out, r#in| {
             sink.record(|| Item::Swapped {
                 out: candidates[out].name(request).to_owned(),
                 r#in: candidates[r#in].name(request).to_owned(),
@@ -98,7 +107,9 @@ pub(super) fn select(
         });
         picked.check(request, candidates, needed)?;
     }
-    search.check_minima(&picked)?;
+    if search.lacks_groups(&picked.selected) {
+        return Err(SelectError::NoCombination);
+    }
     Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
 }
 
@@ -116,25 +127,30 @@ struct Search<'a, 'r> {
 impl<'a> Search<'a, '_> {
     /// Picks a cluster of each innermost group and then others in canonical order.
     ///
-    /// Where groups cross each other, as labels may, clusters of groups go first that a level still lacks.
+    /// Where groups cross each other, as labels and zones may, clusters of groups go first that a level still lacks.
     fn pick(&self, groups: &[&[usize]]) -> Picked {
         let mut covered = Covered(vec![BTreeSet::new(); self.levels.len()]);
+        let mut taken = vec![false; self.candidates.len()];
         let mut selected: Vec<(usize, usize)> = Vec::new();
+        for (group, members) in groups.iter().enumerate() {
+            // A cluster of several zones may stand for this group already.
+            if selected.len() == self.clusters.max || members.iter().any(|&at| taken[at]) {
+                continue;
+            }
+            if let Some(best) = self.most_wanted(members.iter().copied(), &covered) {
+                self.cover(best, &mut covered);
+                taken[best] = true;
+                selected.push((best, group));
+            }
+        }
         let mut pool: Vec<(usize, usize)> = Vec::new();
         for (group, members) in groups.iter().enumerate() {
-            let best = self.most_wanted(members.iter().copied(), &covered);
-            for &at in *members {
-                if Some(at) == best {
-                    self.cover(at, &mut covered);
-                    selected.push((at, group));
-                } else {
-                    pool.push((at, group));
-                }
-            }
+            let left = members.iter().map(|&at| (at, group));
+            pool.extend(left.filter(|&(at, _)| !std::mem::replace(&mut taken[at], true)));
         }
         // Positions are the canonical order.
         pool.sort_unstable();
-        while selected.len() < self.clusters.max && self.lacking(&covered).is_some() {
+        while selected.len() < self.clusters.max && self.is_lacking(&covered) {
             let left = pool.iter().map(|&(at, _)| at);
             let Some(best) = self.most_wanted(left, &covered) else {
                 break;
@@ -153,44 +169,44 @@ impl<'a> Search<'a, '_> {
         among: impl Iterator<Item = usize>,
         covered: &Covered<'_>,
     ) -> Option<usize> {
-        let lacks = |at: usize| {
+        let adds = |at: usize| {
             let levels = self.levels.iter().zip(&covered.0);
-            let lacking = levels.filter(|(level, covered)| {
-                covered.len() < level.range.min && !covered.contains(self.group_of(at, level))
+            let added = levels.map(|(level, covered)| {
+                let missing = level.range.min.saturating_sub(covered.len());
+                let groups = self.groups_of(at, level);
+                groups
+                    .filter(|it| !covered.contains(it))
+                    .take(missing)
+                    .count()
             });
-            lacking.count()
+            added.sum::<usize>()
         };
-        among.min_by_key(|&at| std::cmp::Reverse(lacks(at)))
+        among.min_by_key(|&at| std::cmp::Reverse(adds(at)))
     }
 
     fn cover(&self, at: usize, covered: &mut Covered<'a>) {
         for (level, covered) in self.levels.iter().zip(&mut covered.0) {
-            covered.insert(self.group_of(at, level));
+            covered.extend(self.groups_of(at, level));
         }
     }
 
-    fn group_of(&self, at: usize, level: &Level<'_>) -> &'a str {
-        level.by.name(self.candidates[at].cluster(self.request))
+    fn groups_of(&self, at: usize, level: &Level<'_>) -> impl Iterator<Item = &'a str> + use<'a> {
+        level.by.names(self.candidates[at].cluster(self.request))
     }
 
-    /// A level that has fewer groups than it asks for.
-    fn lacking(&self, covered: &Covered<'_>) -> Option<&Level<'a>> {
+    /// Whether a level has fewer groups than it asks for.
+    fn is_lacking(&self, covered: &Covered<'_>) -> bool {
         let mut levels = self.levels.iter().zip(&covered.0);
-        let lacking = levels.find(|(level, covered)| covered.len() < level.range.min);
-        lacking.map(|(level, _)| level)
+        levels.any(|(level, covered)| covered.len() < level.range.min)
     }
 
-    /// Fails if a level has fewer groups than it asks for, which can only be where groups cross each other.
-    fn check_minima(&self, picked: &Picked) -> Result<(), SelectError> {
+    /// Whether these clusters stand in fewer groups than a level asks for, which can only be where groups cross each other.
+    fn lacks_groups(&self, selected: &[(usize, usize)]) -> bool {
         let mut covered = Covered(vec![BTreeSet::new(); self.levels.len()]);
-        for &(at, _) in &picked.selected {
+        for &(at, _) in selected {
             self.cover(at, &mut covered);
         }
-        self.lacking(&covered).map_or(Ok(()), |level| {
-            Err(SelectError::TooFewGroups {
-                field: level.field.to_owned(),
-            })
-        })
+        self.is_lacking(&covered)
     }
 
     /// Chooses groups on this level and below among some candidates so that each parent keeps one; returns the innermost groups.
@@ -209,7 +225,7 @@ impl<'a> Search<'a, '_> {
         let groups = group(
             self.candidates,
             among.iter().copied(),
-            |candidate| level.by.name(candidate.cluster(self.request)),
+            |candidate| level.by.names(candidate.cluster(self.request)),
             self.aim,
             level.range,
             self.clusters.min,
@@ -221,11 +237,18 @@ impl<'a> Search<'a, '_> {
             });
         }
         let mut failure = SelectError::TooFewClustersInGroups;
+        let overlap = groups.iter().map(|it| it.members.len()).sum::<usize>() > among.len();
         let most = level.range.max.min(groups.len());
         let mut min = level.range.min.max(1);
         let mut more = 1;
         while min <= most {
-            if let Some(chosen) = self.choose(&groups, parents, min, level.range.max, depth == 0) {
+            let mut chosen = self.choose(&groups, parents, min, level.range.max, depth == 0);
+            if overlap {
+                chosen = chosen
+                    .filter(|chosen| self.clusters_in(&groups, chosen) >= self.clusters.min)
+                    .or_else(|| self.choose_widest(&groups, parents, min, level.range.max));
+            }
+            if let Some(chosen) = chosen {
                 trace_chosen(&groups, &chosen, level.field, sink);
                 let members: Vec<Vec<usize>> = chosen
                     .iter()
@@ -233,6 +256,7 @@ impl<'a> Search<'a, '_> {
                     .collect();
                 let mut among: Vec<usize> = members.concat();
                 among.sort_unstable();
+                among.dedup();
                 match self.descend(depth + 1, &among, &members, sink) {
                     Ok(innermost) => return Ok(innermost),
                     Err(error) => failure = error,
@@ -315,5 +339,57 @@ impl<'a> Search<'a, '_> {
             );
         }
         Some(chosen)
+    }
+
+    /// Chooses the group of each parent that holds most clusters, then others that add most, until there are groups and clusters
+    /// enough: for groups that share clusters, whose sizes do not add up.
+    fn choose_widest(
+        &self,
+        groups: &[Cohort<'_>],
+        parents: &[Vec<usize>],
+        min: usize,
+        max: usize,
+    ) -> Option<Vec<usize>> {
+        let mut held = vec![false; self.candidates.len()];
+        let mut chosen: Vec<usize> = Vec::new();
+        let mut add = |among: &dyn Fn(&Cohort<'_>) -> bool, chosen: &mut Vec<usize>| {
+            let adds = |group: &Cohort<'_>| group.members.iter().filter(|&&at| !held[at]).count();
+            let left = (0..groups.len()).filter(|it| !chosen.contains(it) && among(&groups[*it]));
+            let best = left.max_by_key(|&it| {
+                let group = &groups[it];
+                (adds(group), group.score, std::cmp::Reverse(group.name))
+            });
+            for &at in best.map_or(&[][..], |it| &groups[it].members) {
+                held[at] = true;
+            }
+            chosen.extend(best);
+            best.is_some()
+        };
+        for parent in parents {
+            let is_in_parent = |group: &Cohort<'_>| {
+                let mut members = group.members.iter();
+                members.any(|at| parent.binary_search(at).is_ok())
+            };
+            if !chosen.iter().any(|&it| is_in_parent(&groups[it]))
+                && !add(&is_in_parent, &mut chosen)
+            {
+                return None;
+            }
+        }
+        while chosen.len() < min || self.clusters_in(groups, &chosen) < self.clusters.min {
+            if chosen.len() >= max || !add(&|_| true, &mut chosen) {
+                return None;
+            }
+        }
+        (chosen.len() <= max).then_some(chosen)
+    }
+
+    /// The number of clusters in some groups.
+    fn clusters_in(&self, groups: &[Cohort<'_>], chosen: &[usize]) -> usize {
+        let mut counted = vec![false; self.candidates.len()];
+        let members = chosen.iter().flat_map(|&it| &groups[it].members);
+        members
+            .filter(|&&at| !std::mem::replace(&mut counted[at], true))
+            .count()
     }
 }

@@ -15,11 +15,11 @@ pub(super) struct Cohort<'a> {
     pub(super) score: i64,
 }
 
-/// Groups candidates by name and scores the groups; groups are in the order in which their first members come.
-pub(super) fn group<'a>(
+/// Groups candidates by their names and scores the groups; groups are in the order in which their first members come.
+pub(super) fn group<'a, Names: IntoIterator<Item = &'a str>>(
     candidates: &[Candidate],
     among: impl Iterator<Item = usize>,
-    name: impl Fn(&Candidate) -> &'a str,
+    names: impl Fn(&Candidate) -> Names,
     aim: Aim,
     range: Range,
     clusters: usize,
@@ -27,16 +27,21 @@ pub(super) fn group<'a>(
     let mut groups: Vec<Cohort<'a>> = Vec::new();
     let mut by_name: HashMap<&'a str, usize> = HashMap::new();
     for at in among {
-        let name = name(&candidates[at]);
-        let group = *by_name.entry(name).or_insert_with(|| {
-            groups.push(Cohort {
-                name,
-                members: Vec::new(),
-                score: 0,
+        for name in names(&candidates[at]) {
+            let group = *by_name.entry(name).or_insert_with(|| {
+                groups.push(Cohort {
+                    name,
+                    members: Vec::new(),
+                    score: 0,
+                });
+                groups.len() - 1
             });
-            groups.len() - 1
-        });
-        groups[group].members.push(at);
+            let members = &mut groups[group].members;
+            // A list of zones may name one twice.
+            if members.last() != Some(&at) {
+                members.push(at);
+            }
+        }
     }
     for group in &mut groups {
         let members = group.members.iter().map(|&at| &candidates[at]);
@@ -63,7 +68,7 @@ pub(super) fn select(
     let clusters = clusters.unwrap_or(absent);
     let name = |candidate: &Candidate| {
         let region = candidate.cluster(request).object().spec.region.as_deref();
-        region.unwrap_or_default()
+        [region.unwrap_or_default()]
     };
     let groups = group(
         candidates,
@@ -103,12 +108,17 @@ pub(super) fn select(
         .collect();
     let mut picked = pick(&chosen, clusters.max);
     if verify && let Some(needed) = aim.needed {
-        picked.repair(candidates, needed, |out, r#in| {
-            sink.record(|| Item::Swapped {
-                out: candidates[out].name(request).to_owned(),
-                r#in: candidates[r#in].name(request).to_owned(),
-            });
-        });
+        picked.repair(
+            candidates,
+            needed,
+            |_| true,
+            |out, r#in| {
+                sink.record(|| Item::Swapped {
+                    out: candidates[out].name(request).to_owned(),
+                    r#in: candidates[r#in].name(request).to_owned(),
+                });
+            },
+        );
         picked.check(request, candidates, needed)?;
     }
     Ok(picked.selected.into_iter().map(|(at, _)| at).collect())
@@ -202,11 +212,12 @@ impl Picked {
 
     /// Exchanges clusters for roomier ones until there is room enough; every group keeps a cluster.
     ///
-    /// Clusters without replicas go first, the last selected ones before others.
+    /// Clusters without replicas go first, the last selected ones before others. What `may_be` refuses is not selected.
     pub(super) fn repair(
         &mut self,
         candidates: &[Candidate],
         needed: i64,
+        may_be: impl Fn(&[(usize, usize)]) -> bool,
         mut swapped: impl FnMut(usize, usize),
     ) {
         let available = |at: usize| candidates[at].available;
@@ -220,12 +231,17 @@ impl Picked {
             let (current, group) = self.selected[place];
             let alone = self.selected.iter().filter(|&&(_, it)| it == group).count() == 1;
             let mut best: Option<usize> = None;
-            for (at, &(candidate, its_group)) in self.pool.iter().enumerate() {
+            for at in 0..self.pool.len() {
+                let (candidate, its_group) = self.pool[at];
                 let to_beat = best.map_or(current, |best| self.pool[best].0);
                 if (!alone || its_group == group) && available(candidate) > available(to_beat) {
-                    best = Some(at);
+                    self.selected[place] = self.pool[at];
+                    if may_be(&self.selected) {
+                        best = Some(at);
+                    }
                 }
             }
+            self.selected[place] = (current, group);
             if let Some(at) = best {
                 let other = self.pool[at].0;
                 room = room

@@ -12,8 +12,8 @@ use super::{Cluster, Slots, Snapshot};
 pub(crate) struct Affinity {
     /// Some part is malformed or can hold for no cluster.
     never: bool,
-    /// Some part is malformed, so that it is not known what was meant.
-    malformed: bool,
+    /// What is wrong with a part that is malformed, so that it is not known what was meant.
+    malformed: Option<String>,
     names: Option<Slots>,
     exclude: Option<Slots>,
     labels: Vec<Requirement>,
@@ -43,21 +43,24 @@ impl Affinity {
         let symbols = snapshot.symbols();
         if let Some(selector) = &affinity.label_selector {
             match label_requirements(selector, symbols) {
-                Some(labels) => compiled.labels = labels,
-                None => compiled.malformed = true,
+                Ok(labels) => compiled.labels = labels,
+                Err(fault) => compiled.malformed = Some(format!("labelSelector.{fault}")),
             }
         }
-        if let Some(selector) = &affinity.field_selector {
-            let valid = compiled.add_fields(selector, symbols, strict);
-            compiled.malformed |= !valid;
+        if let Some(selector) = &affinity.field_selector
+            && let Err(fault) = compiled.add_fields(selector, symbols, strict)
+        {
+            compiled
+                .malformed
+                .get_or_insert_with(|| format!("fieldSelector.{fault}"));
         }
-        compiled.never |= compiled.malformed;
+        compiled.never |= compiled.malformed.is_some();
         compiled
     }
 
-    /// Whether some part of it is malformed.
-    pub(crate) fn is_malformed(&self) -> bool {
-        self.malformed
+    /// The field of it that is malformed, and why.
+    pub(crate) fn malformed(&self) -> Option<&str> {
+        self.malformed.as_deref()
     }
 
     /// Whether a cluster of the snapshot matches.
@@ -86,22 +89,27 @@ impl Affinity {
                 .is_none_or(|slots| slots.contains(cluster.slot))
     }
 
-    /// Adds the requirements on fields; false if one of them is malformed.
-    fn add_fields(&mut self, selector: &FieldSelector, symbols: &Symbols, strict: bool) -> bool {
-        for expression in &selector.match_expressions {
+    /// Adds the requirements on fields; fails if one of them is malformed.
+    fn add_fields(
+        &mut self,
+        selector: &FieldSelector,
+        symbols: &Symbols,
+        strict: bool,
+    ) -> Result<(), String> {
+        for (index, expression) in selector.match_expressions.iter().enumerate() {
+            let malformed = |fault: String| in_expression(index, &fault);
             let values = expression.values.as_deref().unwrap_or_default();
+            let operator = expression.operator.as_str();
             if expression.key == "zone" {
+                let test = ZoneTest::of(operator, values, symbols);
                 self.zones
-                    .push(ZoneTest::of(&expression.operator, values, symbols));
+                    .push(test.ok_or_else(|| malformed(unknown(operator, SET_OPERATORS)))?);
                 continue;
             }
-            let Some(test) = Test::of(&expression.operator, values, symbols) else {
-                return false;
-            };
-            let legal = is_label_key(&expression.key)
-                && (!strict || values.iter().all(|value| is_label_value(value)));
-            if !legal {
-                return false;
+            let test = Test::of(operator, values, symbols, FIELD_OPERATORS).map_err(malformed)?;
+            check_key(&expression.key).map_err(malformed)?;
+            if strict {
+                check_values(values).map_err(malformed)?;
             }
             match expression.key.as_str() {
                 "provider" => self.provider.push(test),
@@ -109,7 +117,7 @@ impl Affinity {
                 _ => self.never |= !test.holds(None, symbols),
             }
         }
-        true
+        Ok(())
     }
 }
 
@@ -134,32 +142,62 @@ impl Requirement {
     }
 }
 
-/// Compiles a label selector; `None` if it is malformed.
-fn label_requirements(selector: &LabelSelector, symbols: &Symbols) -> Option<Vec<Requirement>> {
-    let equal = selector.match_labels.iter().flatten().map(|(key, value)| {
-        let test = Test::In(symbols.find(value).into_iter().collect());
-        (is_label_key(key) && is_label_value(value)).then(|| Requirement {
+/// The operators of label selectors.
+const SET_OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist"];
+/// The operators of field selectors.
+const FIELD_OPERATORS: &[&str] = &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"];
+
+/// Compiles a label selector; fails with the field that is malformed, and why.
+fn label_requirements(
+    selector: &LabelSelector,
+    symbols: &Symbols,
+) -> Result<Vec<Requirement>, String> {
+    let mut requirements = Vec::new();
+    for (key, value) in selector.match_labels.iter().flatten() {
+        check_key(key)
+            .and_then(|()| check_values(std::slice::from_ref(value)))
+            .map_err(|fault| format!("matchLabels is invalid: {fault}"))?;
+        requirements.push(Requirement {
             key: symbols.find(key),
-            test,
-        })
-    });
-    let expressions = selector
-        .match_expressions
-        .iter()
-        .flatten()
-        .map(|expression| {
-            let values = expression.values.as_deref().unwrap_or_default();
-            let operator = &expression.operator;
-            let legal = is_label_key(&expression.key)
-                && !matches!(operator.as_str(), "Gt" | "Lt")
-                && values.iter().all(|value| is_label_value(value));
-            let test = Test::of(operator, values, symbols)?;
-            legal.then(|| Requirement {
-                key: symbols.find(&expression.key),
-                test,
-            })
+            test: Test::In(symbols.find(value).into_iter().collect()),
         });
-    equal.chain(expressions).collect()
+    }
+    for (index, expression) in selector.match_expressions.iter().flatten().enumerate() {
+        let malformed = |fault: String| in_expression(index, &fault);
+        let values = expression.values.as_deref().unwrap_or_default();
+        check_key(&expression.key).map_err(malformed)?;
+        let operator = &expression.operator;
+        let test = Test::of(operator, values, symbols, SET_OPERATORS).map_err(malformed)?;
+        check_values(values).map_err(malformed)?;
+        requirements.push(Requirement {
+            key: symbols.find(&expression.key),
+            test,
+        });
+    }
+    Ok(requirements)
+}
+
+fn in_expression(index: usize, fault: &str) -> String {
+    format!("matchExpressions[{index}] is invalid: {fault}")
+}
+
+fn unknown(operator: &str, operators: &[&str]) -> String {
+    format!("operator {operator:?} is none of {}", operators.join(", "))
+}
+
+fn check_key(key: &str) -> Result<(), String> {
+    if is_label_key(key) {
+        Ok(())
+    } else {
+        Err(format!("{key:?} cannot be the key of a label"))
+    }
+}
+
+fn check_values(values: &[String]) -> Result<(), String> {
+    match values.iter().find(|value| !is_label_value(value)) {
+        None => Ok(()),
+        Some(value) => Err(format!("{value:?} cannot be the value of a label")),
+    }
 }
 
 /// What is demanded of a value that may be absent.
@@ -174,8 +212,16 @@ enum Test {
 }
 
 impl Test {
-    /// Reads an operator with its values; `None` if they do not fit.
-    fn of(operator: &str, values: &[String], symbols: &Symbols) -> Option<Self> {
+    /// Reads one of these operators with its values; fails if they do not fit.
+    fn of(
+        operator: &str,
+        values: &[String],
+        symbols: &Symbols,
+        operators: &[&str],
+    ) -> Result<Self, String> {
+        if !operators.contains(&operator) {
+            return Err(unknown(operator, operators));
+        }
         let known = || {
             values
                 .iter()
@@ -186,15 +232,15 @@ impl Test {
             [value] => value.parse().ok(),
             _ => None,
         };
-        match operator {
-            "In" if !values.is_empty() => Some(Self::In(known())),
-            "NotIn" if !values.is_empty() => Some(Self::NotIn(known())),
-            "Exists" if values.is_empty() => Some(Self::Exists),
-            "DoesNotExist" if values.is_empty() => Some(Self::DoesNotExist),
-            "Gt" => bound().map(Self::Greater),
-            "Lt" => bound().map(Self::Less),
-            _ => None,
-        }
+        let (test, needs) = match operator {
+            "In" => ((!values.is_empty()).then(|| Self::In(known())), "values"),
+            "NotIn" => ((!values.is_empty()).then(|| Self::NotIn(known())), "values"),
+            "Exists" => (values.is_empty().then_some(Self::Exists), "no values"),
+            "DoesNotExist" => (values.is_empty().then_some(Self::DoesNotExist), "no values"),
+            "Gt" => (bound().map(Self::Greater), "one value that is an integer"),
+            _ => (bound().map(Self::Less), "one value that is an integer"),
+        };
+        test.ok_or_else(|| format!("operator {operator} takes {needs}"))
     }
 
     fn holds(&self, value: Option<Symbol>, symbols: &Symbols) -> bool {
@@ -217,11 +263,11 @@ enum ZoneTest {
     NotIn(Vec<Symbol>),
     Exists,
     DoesNotExist,
-    Never,
 }
 
 impl ZoneTest {
-    fn of(operator: &str, values: &[String], symbols: &Symbols) -> Self {
+    /// Reads an operator; `None` if zones have no such. What does not fit as values is ignored.
+    fn of(operator: &str, values: &[String], symbols: &Symbols) -> Option<Self> {
         let known = || {
             values
                 .iter()
@@ -229,11 +275,11 @@ impl ZoneTest {
                 .collect()
         };
         match operator {
-            "In" => Self::In(known()),
-            "NotIn" => Self::NotIn(known()),
-            "Exists" => Self::Exists,
-            "DoesNotExist" => Self::DoesNotExist,
-            _ => Self::Never,
+            "In" => Some(Self::In(known())),
+            "NotIn" => Some(Self::NotIn(known())),
+            "Exists" => Some(Self::Exists),
+            "DoesNotExist" => Some(Self::DoesNotExist),
+            _ => None,
         }
     }
 
@@ -243,7 +289,6 @@ impl ZoneTest {
             Self::NotIn(values) => !zones.iter().any(|zone| values.contains(zone)),
             Self::Exists => !zones.is_empty(),
             Self::DoesNotExist => zones.is_empty(),
-            Self::Never => false,
         }
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Summary {
     pub(crate) pods: i64,
     /// By name.
     resources: Box<[Free]>,
+    /// Resources whose amounts cannot be read, each with what is wrong.
+    faults: Box<[(String, String)]>,
 }
 
 impl Summary {
@@ -127,7 +129,16 @@ impl Summary {
         Self {
             pods: pods.map_or(0, |it| units(free("pods", it))),
             resources: resources.into(),
+            faults: faults(summary).collect(),
         }
+    }
+
+    /// What is wrong with the amounts of a resource.
+    pub(crate) fn fault(&self, name: &str) -> Option<&str> {
+        let mut faults = self.faults.iter();
+        faults
+            .find(|(it, _)| it == name)
+            .map(|(_, fault)| fault.as_str())
     }
 
     /// What is free of a resource; `None` if the cluster does not have it.
@@ -142,6 +153,25 @@ impl Summary {
             with(free);
         }
     }
+}
+
+/// The amounts of a summary that are no quantities.
+fn faults(summary: &ResourceSummary) -> impl Iterator<Item = (String, String)> {
+    let lists = [
+        ("allocatable", &summary.allocatable),
+        ("allocated", &summary.allocated),
+        ("allocating", &summary.allocating),
+    ];
+    lists.into_iter().flat_map(|(list, amounts)| {
+        let unread = amounts.iter().filter(|(_, it)| Amount::of(it).is_none());
+        unread.map(move |(name, it)| {
+            let text = &it.0;
+            let fault = format!(
+                "status.resourceSummary.{list}[{name}] is invalid: {text:?} is no quantity"
+            );
+            (name.clone(), fault)
+        })
+    })
 }
 
 /// Sizes of nodes, ascending: what a virtual node of each grade has room for.

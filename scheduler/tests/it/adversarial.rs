@@ -14,6 +14,7 @@ use crds::work::{
 use k8s_openapi::api::core::v1::Toleration;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use proptest::prelude::*;
+use scheduler::options::Switch;
 use scheduler::trace::Recorder;
 use scheduler::{Answer, Compat, Decision, Estimates, Explanation, Inputs, Options, decide};
 
@@ -84,25 +85,192 @@ fn selectors_that_do_not_compile_match_nothing() {
         &clusters(&[("a", 9)]),
         &Options::default(),
     ));
-    assert!(
-        told.starts_with("NoClusterFit: 0/1 clusters are available: 1 cluster(s) did not match")
+    assert_eq!(
+        told,
+        "NoClusterFit: 0/1 clusters are available: 1 cluster(s) did not match the placement cluster affinity constraint: \
+         spec.placement.clusterAffinity.labelSelector.matchExpressions[0] is invalid: \"a b\" cannot be the key of a label."
+    );
+}
+
+/// What a malformed affinity is told to be, after the field.
+#[track_caller]
+fn check_selector(affinity: &str, expected: &str) {
+    let clusters = clusters(&[("a", 9)]);
+    let affinity: ClusterAffinity = serde_json::from_str(affinity).unwrap();
+    let mut placement = duplicated();
+    placement.cluster_affinities = vec![ClusterAffinityTerm {
+        affinity_name: "first".to_owned(),
+        affinity: named(&["nowhere"]),
+        overflow_affinities: vec![OverflowAffinityTerm {
+            affinity_name: "more".to_owned(),
+            affinity: affinity.clone(),
+        }],
+    }];
+    let mismatch = "cluster(s) did not match the placement cluster affinity constraint";
+    let of_overflow = format!(
+        "NoClusterFit: 0/1 clusters are available: 1 {mismatch}: \
+         spec.placement.clusterAffinities[0].overflowAffinities[0].{expected}."
+    );
+    check(&binding(1, placement.clone()), &clusters, &of_overflow);
+    let compat = options(Compat::REFERENCE);
+    assert_eq!(
+        told(&outcome(&binding(1, placement), &clusters, &compat)),
+        format!("NoClusterFit: 0/1 clusters are available: 1 {mismatch}.")
+    );
+    let mut weighted = static_weights(&[("a", 1), ("b", 2)]);
+    let strategy = weighted.replica_scheduling.as_mut().unwrap();
+    let preference = strategy.weight_preference.as_mut().unwrap();
+    preference.static_weight_list[1].target_cluster = affinity;
+    let of_weight = format!(
+        "SchedulerError: failed to assign replicas: \
+         spec.placement.replicaScheduling.weightPreference.staticWeightList[1].targetCluster.{expected}"
+    );
+    check(&binding(1, weighted.clone()), &clusters, &of_weight);
+    assert_eq!(
+        told(&outcome(&binding(1, weighted), &clusters, &compat)),
+        "a 1"
     );
 }
 
 #[test]
-fn negative_numbers_in_targets_and_weights_count_as_none() {
+fn a_malformed_selector_is_named_with_what_is_allowed() {
+    check_selector(
+        r#"{"labelSelector":{"matchLabels":{"tier":"x"},"matchExpressions":[{"key":"tier","operator":"In","values":["x"]},{"key":"tier","operator":"Near","values":["x"]}]}}"#,
+        "labelSelector.matchExpressions[1] is invalid: operator \"Near\" is none of In, NotIn, Exists, DoesNotExist",
+    );
+    check_selector(
+        r#"{"labelSelector":{"matchExpressions":[{"key":"tier","operator":"Gt","values":["1"]}]}}"#,
+        "labelSelector.matchExpressions[0] is invalid: operator \"Gt\" is none of In, NotIn, Exists, DoesNotExist",
+    );
+    check_selector(
+        r#"{"labelSelector":{"matchExpressions":[{"key":"tier","operator":"In"}]}}"#,
+        "labelSelector.matchExpressions[0] is invalid: operator In takes values",
+    );
+    check_selector(
+        r#"{"labelSelector":{"matchLabels":{"tier":"-x"}}}"#,
+        "labelSelector.matchLabels is invalid: \"-x\" cannot be the value of a label",
+    );
+    check_selector(
+        r#"{"fieldSelector":{"matchExpressions":[{"key":"region","operator":"Like","values":["eu*"]}]}}"#,
+        "fieldSelector.matchExpressions[0] is invalid: operator \"Like\" is none of In, NotIn, Exists, DoesNotExist, Gt, Lt",
+    );
+    check_selector(
+        r#"{"fieldSelector":{"matchExpressions":[{"key":"zone","operator":"Like","values":["eu*"]}]}}"#,
+        "fieldSelector.matchExpressions[0] is invalid: operator \"Like\" is none of In, NotIn, Exists, DoesNotExist",
+    );
+}
+
+#[test]
+fn limits_that_nothing_meets_are_refused() {
+    let clusters = clusters(&[("a", 9), ("b", 9), ("c", 9)]);
+    for (field, min, max, fault) in [
+        (
+            SpreadField::Cluster,
+            3,
+            2,
+            "maxGroups is invalid: 2 is less than minGroups, which is 3",
+        ),
+        (
+            SpreadField::Zone,
+            3,
+            2,
+            "maxGroups is invalid: 2 is less than minGroups, which is 3",
+        ),
+        (
+            SpreadField::Cluster,
+            -1,
+            2,
+            "minGroups is invalid: -1 is negative",
+        ),
+        (
+            SpreadField::Cluster,
+            1,
+            -2,
+            "maxGroups is invalid: -2 is negative",
+        ),
+    ] {
+        let other = spread(SpreadField::Cluster, 1, 9);
+        let zoned = |mut cluster: Cluster| {
+            cluster.spec.zones = vec!["z".to_owned()];
+            cluster
+        };
+        let clusters: Vec<Cluster> = clusters.iter().cloned().map(zoned).collect();
+        let placement = with_spread(duplicated(), &[other, spread(field, min, max)]);
+        let expected = format!(
+            "SchedulerError: failed to select clusters: spec.placement.spreadConstraints[1].{fault}"
+        );
+        check(&binding(1, placement), &clusters, &expected);
+    }
+    let placement = with_spread(duplicated(), &[spread(SpreadField::Cluster, 3, 2)]);
+    let reference = outcome(
+        &binding(1, placement),
+        &clusters,
+        &options(Compat::REFERENCE),
+    );
+    assert_eq!(told(&reference), "a 1, b 1");
+}
+
+#[test]
+fn a_shortage_names_amounts_of_clusters_that_cannot_be_read() {
+    let mut binding = binding(5, aggregated());
+    let requirements = binding.spec.replica_requirements.as_mut().unwrap();
+    requirements.resource_request = [("cpu".to_owned(), Quantity("1".to_owned()))].into();
+    let mut clusters = clusters(&[("a", 9)]);
+    let status = clusters[0].status.as_mut().unwrap();
+    let summary = status.resource_summary.as_mut().unwrap();
+    summary
+        .allocatable
+        .insert("cpu".to_owned(), Quantity("8 cores".to_owned()));
+    summary
+        .allocated
+        .insert("memory".to_owned(), Quantity("much".to_owned()));
+    let short = "Unschedulable: failed to assign replicas: failed to scale up: Clusters available replicas 0 are not \
+                 enough to schedule.";
+    let fault = "status.resourceSummary.allocatable[cpu] is invalid: \"8 cores\" is no quantity";
+    check(&binding, &clusters, &format!("{short} Cluster a: {fault}."));
+    let reference = outcome(&binding, &clusters, &options(Compat::REFERENCE));
+    assert_eq!(told(&reference), short);
+    let (_, items) = recorded(&binding, &clusters, &Options::default());
+    let account = Explanation::of(&items);
+    let estimator = &account.attempts[0].clusters[0].estimators[0];
+    assert_eq!(
+        estimator.explanation,
+        format!("min(cpu 0, {fault}, pods 9) = 0")
+    );
+}
+
+#[test]
+fn negative_numbers_in_targets_and_weights_are_refused() {
     let rooms = [("a", 9), ("b", 9)];
     let binding = with_targets(
         binding(4, dynamic_weight()),
         &[("a", -3), ("b", 2), ("b", 1)],
     );
-    check(&binding, &clusters(&rooms), "a 1, b 3");
-    let weights = static_weights(&[("a", i64::MIN), ("b", i64::MAX)]);
     check(
-        &crate::fixtures::binding(4, weights),
+        &binding,
         &clusters(&rooms),
-        "b 4",
+        "SchedulerError: spec.clusters[0].replicas is invalid: -3 is negative",
     );
+    // Even if the others make up for it.
+    let settled = settled(with_targets(binding.clone(), &[("a", -3), ("b", 4)]));
+    check(
+        &settled,
+        &clusters(&rooms),
+        "SchedulerError: spec.clusters[0].replicas is invalid: -3 is negative",
+    );
+    let weights = static_weights(&[("b", i64::MAX), ("a", -7)]);
+    let weighted = crate::fixtures::binding(4, weights);
+    check(
+        &weighted,
+        &clusters(&rooms),
+        "SchedulerError: failed to assign replicas: \
+         spec.placement.replicaScheduling.weightPreference.staticWeightList[1].weight is invalid: -7 is negative",
+    );
+    let compat = options(Compat::default().with(Switch::UncheckedNumbers));
+    for (binding, expected) in [(binding, "a 1, b 3"), (weighted, "b 4")] {
+        let taken = outcome(&binding, &clusters(&rooms), &compat);
+        assert_eq!(told(&taken), expected);
+    }
 }
 
 #[test]

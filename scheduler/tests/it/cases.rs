@@ -55,6 +55,30 @@ fn a_case_without_result_has_the_condition_s_reason() {
 }
 
 #[test]
+fn what_is_kept_is_told_from_what_is_removed() {
+    let mut cases = Cases::new(Options::default()).explained();
+    let mut elsewhere = duplicated();
+    elsewhere.cluster_affinity = Some(named(&["nowhere"]));
+    for (binding, kept) in [
+        (binding(30, aggregated()), json!(null)),
+        (
+            with_targets(binding(30, aggregated()), &[("a", 3)]),
+            json!(true),
+        ),
+        (
+            with_targets(binding(3, elsewhere), &[("a", 3)]),
+            json!(false),
+        ),
+    ] {
+        let case = json!({ "clusters": clusters(&[("a", 9)]), "binding": binding });
+        let answer = answer(&mut cases, 1, &case.to_string());
+        assert!(answer["error"].is_object(), "{answer}");
+        assert_eq!(answer["kept"], kept, "{answer}");
+        assert_eq!(answer["explanation"]["kept"], kept, "{answer}");
+    }
+}
+
+#[test]
 fn a_binding_that_is_somebody_else_s_stays() {
     let mut cases = Cases::new(Options::default());
     let mut binding = binding(3, dynamic_weight());
@@ -73,30 +97,79 @@ fn a_binding_that_is_somebody_else_s_stays() {
 fn malformed_lines_are_named() {
     let mut cases = Cases::new(Options::default());
     for (line, expected) in [
-        ("{", "line 7, column 1: EOF while parsing an object"),
+        (
+            "{",
+            "line 7, column 1: the line ends in the middle of an object",
+        ),
         (
             r#"{"clusters": []}"#,
-            "line 7, column 16: missing field `binding`",
+            "line 7, column 16: `binding` is missing",
         ),
         (
             r#"{"clusters": {}, "binding": {}}"#,
-            "line 7, column 13: clusters: invalid type: map, expected a sequence",
+            "line 7, column 13: clusters: must be a list, not an object",
         ),
         (
             r#"{"clusters": [], "binding": {"kind": "Work"}}"#,
-            "line 7, column 29: binding: kind \"Work\" is neither ResourceBinding nor ClusterResourceBinding",
+            "line 7, column 29: binding.kind: \"Work\" is neither ResourceBinding nor ClusterResourceBinding",
         ),
         (
             r#"{"clusters": [], "binding": {"metadata": {}, "spec": {"replicas": "x"}}}"#,
-            "line 7, column 69: binding: invalid type: string \"x\", expected i32",
+            "line 7, column 69: binding.spec.replicas: must be a whole number of 32 bits, not the text \"x\"",
         ),
-        ("\u{feff}null", "line 7, column 1: expected value"),
+        (
+            r#"{"clusters": [{"metadata": {"name": "a"}, "spec": {"zones": "z"}}], "binding": {}}"#,
+            "line 7, column 63: clusters[0].spec.zones: must be a list, not the text \"z\"",
+        ),
+        (
+            r#"{"clusters": [], "binding": {"metadata": {}, "spec": {"placement": {"spreadConstraints": [{"spreadByField": "rack"}]}}}}"#,
+            "line 7, column 114: binding.spec.placement.spreadConstraints[0].spreadByField: `rack` is not one of `cluster`, `region`, `zone`, `provider`",
+        ),
+        (
+            r#"{"clusters": [{"metadata": {"name": "a"}, "spec": {"syncMode": "Push"}}, {"metadata": {}, "spec": {"syncMode": "Push"}}], "binding": {}}"#,
+            "line 7, column 14: clusters[1].metadata.name: is missing",
+        ),
+        (
+            r#"{"clusters": [{"metadata": {"name": "a"}, "spec": {"syncMode": "Push"}}, {"metadata": {"name": "a"}, "spec": {"syncMode": "Push"}}], "binding": {}}"#,
+            "line 7, column 14: clusters[1].metadata.name: \"a\" is the name of clusters[0] too",
+        ),
+        (
+            r#"{"clusters": [], "binding": {"metadata": {"creationTimestamp": "today"}}}"#,
+            "line 7, column 70: binding.metadata.creationTimestamp: must be a time such as 2026-01-01T00:00:00Z",
+        ),
+        (
+            "[]",
+            "line 7, column 1: a case is an object with clusters and a binding, not a list; `jq -c '.[]'` makes a line of each case in a list",
+        ),
+        ("\u{feff}null", "line 7, column 1: this is no JSON"),
     ] {
         let expected = json!({ "error": { "reason": "MalformedCase", "message": expected } });
         assert_eq!(answer(&mut cases, 7, line), expected, "{line}");
     }
     let answer = cases.answer(1, &[0xff, 0xfe], now());
     assert!(answer.is_malformed(), "{answer:?}");
+}
+
+#[test]
+fn fields_that_a_placement_does_not_have_are_told() {
+    let mut cases = Cases::new(Options::default());
+    let mut binding = config_map(json!({}));
+    binding["spec"]["placement"] = json!({
+        "clusterAffinty": { "clusterNames": ["a"] },
+        "clusterAffinities": [{
+            "affinityName": "one",
+            "labelSelector": { "matchLabels": { "any": "thing" } },
+            "clusterName": ["a"],
+        }],
+    });
+    let case = json!({ "clusters": clusters(&[("a", 9)]), "binding": binding });
+    assert_eq!(
+        answer(&mut cases, 1, &case.to_string())["ignored"],
+        json!([
+            "binding.spec.placement.clusterAffinities[0].clusterName",
+            "binding.spec.placement.clusterAffinty",
+        ])
+    );
 }
 
 #[test]

@@ -10,9 +10,10 @@ use crds::work::{
     ResourceBindingSpec,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use scheduler::decision::{APPLIED_COMPONENTS, spec_patch};
 use scheduler::inflight::AssumedWorkloads;
 use scheduler::trace::{Item, Recorder};
-use scheduler::{Compat, Inputs, Options, decide};
+use scheduler::{Compat, Decision, Inputs, Options, decide};
 
 use crate::fixtures::*;
 
@@ -236,6 +237,52 @@ fn component_workloads_go_to_one_cluster_without_replicas() {
     assert_eq!(told(&outcome(&placed, &clusters, &options)), "m0");
     let reference = components(Compat::REFERENCE);
     assert_eq!(told(&outcome(&placed, &clusters, &reference)), "m1");
+}
+
+#[test]
+fn a_changed_set_stays_where_it_fits_in_place_of_the_old_one() {
+    let of = |name: &str, cpu: &str| {
+        let mut cluster = summary(
+            &[("cpu", cpu), ("memory", "50Gi"), ("pods", "40")],
+            &[],
+            &[],
+        );
+        cluster.metadata.name = Some(name.to_owned());
+        cluster
+    };
+    // m0 has two of the five cores of a set free beside the placed one.
+    let full = of("m0", "2");
+    let clusters = [full.clone(), of("m1", "22")];
+    let placed = |compat: Compat| {
+        let decision = decide_with(&flink(), &[of("m0", "22")], &components(compat));
+        let patch = spec_patch(&flink(), &decision, compat).unwrap();
+        let mut binding = settled(with_targets(flink(), &[("m0", 0)]));
+        if let Some(noted) = patch["metadata"]["annotations"][APPLIED_COMPONENTS].as_str() {
+            annotate(&mut binding, APPLIED_COMPONENTS, noted);
+        }
+        binding
+    };
+    let options = components(Compat::default());
+    let resized = |replicas: i32| {
+        let mut binding = placed(options.compat);
+        binding.spec.components[1].replicas = replicas;
+        binding
+    };
+    assert_eq!(
+        decide_with(&placed(options.compat), &clusters, &options),
+        Decision::Nothing
+    );
+    assert_eq!(told(&outcome(&resized(1), &clusters, &options)), "m0");
+    assert_eq!(told(&outcome(&resized(3), &clusters, &options)), "m0");
+    assert_eq!(told(&outcome(&resized(4), &clusters, &options)), "m1");
+    // Where it fits nowhere it is kept, and that is told.
+    let nowhere = resized(4);
+    let kept = outcome(&nowhere, &[full], &options);
+    assert_eq!(
+        told(&kept),
+        "Unschedulable: failed to select clusters: no enough resource when selecting 1 clusters"
+    );
+    assert_eq!(kept.clusters(&nowhere), targets(&[("m0", 0)]));
 }
 
 #[test]

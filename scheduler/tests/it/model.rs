@@ -13,6 +13,7 @@ use crds::work::ResourceBinding;
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use scheduler::Compat;
+use scheduler::options::Switch;
 
 use crate::fixtures::*;
 
@@ -403,7 +404,8 @@ impl Case {
         let mut options = options(if self.reference {
             Compat::REFERENCE
         } else {
-            Compat::default()
+            // The model takes negative numbers for none.
+            Compat::default().with(Switch::UncheckedNumbers)
         });
         options.empty_workload_propagation = self.keeps_empty;
         told(&outcome(&self.binding(), &clusters, &options))

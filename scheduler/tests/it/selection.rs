@@ -258,6 +258,67 @@ fn zones_alone_are_supported() {
 }
 
 #[test]
+fn a_cluster_counts_for_each_of_its_zones() {
+    let across = |name: &str, zones: &[&str], pods| {
+        let mut cluster = cluster(name, pods);
+        cluster.spec.zones = zones.iter().map(|&zone| zone.to_owned()).collect();
+        cluster
+    };
+    let check = |clusters: &[Cluster], constraints: &[SpreadConstraint], expected: &str| {
+        let binding = workload(Duplicated, 1, constraints);
+        assert_eq!(selected(&binding, clusters, Compat::default()), expected);
+    };
+    let zones = |min, max| spread(SpreadField::Zone, min, max);
+    let both = [across("a", &["z1", "z2"], 9), across("b", &["z2", "z1"], 8)];
+    check(&both, &[zones(2, 2)], "a, b");
+    // One cluster stands in two zones.
+    check(&both, &[zones(2, 2), numbers(1, 1)], "a");
+    // What a cluster spans beyond the maximum does not rule it out.
+    check(&both, &[zones(1, 1)], "a, b");
+    check(
+        &both,
+        &[zones(3, 3)],
+        "SchedulerError: failed to select clusters: the number of feasible zone is less than spreadConstraint.MinGroups",
+    );
+    // A cluster that two zones share is one cluster.
+    let shared = [
+        across("a", &["z1", "z2"], 9),
+        across("b", &["z3"], 8),
+        across("c", &["z3", "z3"], 7),
+    ];
+    check(&shared, &[zones(1, 2), numbers(3, 3)], "b, a, c");
+    // The one that covers most comes first where few clusters are allowed.
+    let wide = [across("a", &["z1"], 9), across("b", &["z1", "z2"], 8)];
+    check(&wide, &[zones(2, 2), numbers(1, 1)], "b");
+    check(
+        &[
+            across("a", &["z1"], 9),
+            across("b", &["z2"], 8),
+            across("c", &["z3", "z1"], 1),
+        ],
+        &[zones(3, 3), numbers(1, 2)],
+        "c, b",
+    );
+}
+
+#[test]
+fn an_exchange_for_room_keeps_the_zones() {
+    let across = |name: &str, zones: &[&str], pods| {
+        let mut cluster = cluster(name, pods);
+        cluster.spec.zones = zones.iter().map(|&zone| zone.to_owned()).collect();
+        cluster
+    };
+    let clusters = [
+        across("a", &["z1", "z2"], 5),
+        across("b", &["z1"], 50),
+        across("c", &["z1"], 6),
+    ];
+    let constraints = [spread(SpreadField::Zone, 2, 2), numbers(1, 2)];
+    let binding = with_targets(workload(Divided, 56, &constraints), &[("a", 0)]);
+    assert_eq!(selected(&binding, &clusters, Compat::default()), "a, b");
+}
+
+#[test]
 fn constraints_nest() {
     let at = |name: &str, provider: &str, region: &str, zone: &str| {
         let mut cluster = with_region(cluster(name, 10), region);

@@ -9,37 +9,44 @@ use scheduler::{Decision, Options};
 
 use crate::fixtures::*;
 
-/// Pods, provider, region, zone and rack of a cluster; 0 stands for none.
+/// Pods, provider, region, zones and rack of a cluster; 0 stands for none, and each bit of the zones for one.
 type Place = (i64, u8, u8, u8, u8);
 
 fn fleet() -> impl Strategy<Value = Vec<Place>> {
-    let place = (0_i64..20, 0_u8..4, 0_u8..5, 0_u8..5, 0_u8..4);
+    let place = (0_i64..20, 0_u8..4, 0_u8..5, 0_u8..16, 0_u8..4);
     prop::collection::vec(place, 1..14)
 }
 
 const FIELDS: [&str; 5] = ["provider", "region", "zone", "rack", "cluster"];
 
-/// The group of a cluster by a field or label.
-fn group(fleet: &[Place], number: usize, field: &str) -> Option<String> {
-    let (_, provider, region, zone, rack) = fleet[number];
+/// The groups of a cluster by a field or label.
+fn groups(fleet: &[Place], number: usize, field: &str) -> Vec<String> {
+    let (_, provider, region, zones, rack) = fleet[number];
     let of = |value: u8| (value > 0).then(|| format!("{field}{value}"));
-    match field {
+    let one = match field {
         "provider" => of(provider),
         "region" => of(region),
-        "zone" => of(zone),
+        "zone" => {
+            return (0..4)
+                .filter(|bit| zones & (1 << bit) > 0)
+                .filter_map(|bit| of(bit + 1))
+                .collect();
+        }
         "rack" => of(rack),
         _ => Some(number.to_string()),
-    }
+    };
+    one.into_iter().collect()
 }
 
 fn build(fleet: &[Place]) -> Vec<Cluster> {
     (0..fleet.len())
         .map(|number| {
             let mut cluster = cluster(&format!("m{number:02}"), fleet[number].0);
-            cluster.spec.provider = group(fleet, number, "provider");
-            cluster.spec.region = group(fleet, number, "region");
-            cluster.spec.zones = group(fleet, number, "zone").into_iter().collect();
-            match group(fleet, number, "rack") {
+            let of = |field| groups(fleet, number, field);
+            cluster.spec.provider = of("provider").pop();
+            cluster.spec.region = of("region").pop();
+            cluster.spec.zones = of("zone");
+            match of("rack").pop() {
                 Some(rack) => with_label(cluster, "rack", &rack),
                 None => cluster,
             }
@@ -130,12 +137,25 @@ proptest! {
             return Ok(());
         };
         for &(field, min, max) in &limits {
-            let groups: Option<BTreeSet<String>> =
-                chosen.iter().map(|&number| group(&fleet, number, field)).collect();
-            prop_assert!(groups.is_some(), "a cluster without {}", field);
-            let count = i64::try_from(groups.unwrap().len()).unwrap();
+            let of: Vec<Vec<String>> =
+                chosen.iter().map(|&number| groups(&fleet, number, field)).collect();
+            prop_assert!(of.iter().all(|it| !it.is_empty()), "a cluster without {}", field);
+            let all: BTreeSet<&String> = of.iter().flatten().collect();
+            let count = i64::try_from(all.len()).unwrap();
             prop_assert!(count >= min, "{} groups by {}", count, field);
-            prop_assert!(max == 0 || count <= max, "{} groups by {}", count, field);
+            // So many groups, of which each cluster stands in one.
+            let suffice = |max: i64| {
+                (0_u32..1 << all.len()).filter(|mask| i64::from(mask.count_ones()) <= max).any(|mask| {
+                    let taken: Vec<&String> = all
+                        .iter()
+                        .enumerate()
+                        .filter(|(bit, _)| mask & (1 << bit) > 0)
+                        .map(|(_, it)| *it)
+                        .collect();
+                    of.iter().all(|it| it.iter().any(|group| taken.contains(&group)))
+                })
+            };
+            prop_assert!(max == 0 || count <= max || suffice(max), "{} groups by {}", count, field);
         }
     }
 
@@ -149,7 +169,7 @@ proptest! {
     ) {
         let numbers = 0..fleet.len();
         let groups: BTreeSet<String> =
-            numbers.filter_map(|number| group(&fleet, number, field)).collect();
+            numbers.flat_map(|number| groups(&fleet, number, field)).collect();
         let limits = vec![(field, min, min + more)];
         let chosen = chosen(&fleet, &duplicated(), &limits, 1);
         prop_assert_eq!(chosen.is_some(), i64::try_from(groups.len()).unwrap() >= min);

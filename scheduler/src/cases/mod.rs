@@ -2,7 +2,10 @@
 //!
 //! Support cases are replayed with it, and decisions are compared with those of other schedulers.
 
+mod reading;
+
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crds::cluster::Cluster;
@@ -17,6 +20,7 @@ use crate::inflight::{AssigningBindings, Peers};
 use crate::options::Options;
 use crate::snapshot::Snapshot;
 use crate::trace::{NoTrace, Recorder};
+use reading::{Malformed, column, part, unknown_fields, whole};
 
 /// The reason of answers to what is no case.
 pub const MALFORMED: &str = "MalformedCase";
@@ -60,9 +64,15 @@ pub struct Answer {
     /// Why it goes nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
+    /// Of a binding that has targets and gets no others: whether it keeps them, or they are taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<bool>,
     /// Why the scheduler has nothing to do with the binding: `Deleting`, `OtherScheduler` or `Suspended`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<&'static str>,
+    /// Fields of the placement that it does not have. They are without effect, as in the API server, which drops them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
     /// How it came about, if that is wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<Explanation>,
@@ -96,16 +106,19 @@ struct Case<'a> {
     bindings: Option<&'a RawValue>,
 }
 
+/// What has to be known of a binding before it is read.
 #[derive(Deserialize)]
-struct Kind<'a> {
+struct Outline<'a> {
     #[serde(borrow, default)]
     kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    spec: SpecOutline<'a>,
 }
 
-/// What is wrong with a line: where in it, counted from 1, and what.
-struct Malformed {
-    column: usize,
-    message: String,
+#[derive(Default, Deserialize)]
+struct SpecOutline<'a> {
+    #[serde(borrow, default)]
+    placement: Option<&'a RawValue>,
 }
 
 impl Cases {
@@ -140,21 +153,18 @@ impl Cases {
     }
 
     fn decided(&mut self, line: &[u8], now: Timestamp) -> Result<Answer, Malformed> {
-        let case: Case<'_> = serde_json::from_slice(line).map_err(|error| Malformed {
-            column: error.column(),
-            message: text(&error),
-        })?;
+        let case: Case<'_> = whole(line)?;
         self.recall(line, case.clusters)?;
         let snapshot = self
             .snapshots
             .last()
             .map(|(_, snapshot)| snapshot)
             .expect("the list of clusters of this case was remembered just now");
-        let Kind { kind } = part(line, "binding", case.binding)?;
-        match kind.as_ref() {
+        let Outline { kind, spec } = part(line, "binding", case.binding)?;
+        let answer = match kind.as_ref() {
             ClusterResourceBinding::KIND => {
                 let binding: ClusterResourceBinding = part(line, "binding", case.binding)?;
-                Ok(self.decide(&binding, snapshot, None, now))
+                self.decide(&binding, snapshot, None, now)
             }
             ResourceBinding::KIND | "" => {
                 let binding: ResourceBinding = part(line, "binding", case.binding)?;
@@ -165,17 +175,23 @@ impl Cases {
                     }
                     _ => None,
                 };
-                Ok(self.decide(&binding, snapshot, peers.as_ref(), now))
+                self.decide(&binding, snapshot, peers.as_ref(), now)
             }
-            other => Err(Malformed {
-                column: column(line, case.binding, 1),
-                message: format!(
-                    "binding: kind {other:?} is neither {} nor {}",
-                    ResourceBinding::KIND,
-                    ClusterResourceBinding::KIND
-                ),
-            }),
-        }
+            other => {
+                return Err(Malformed {
+                    column: column(line, case.binding, 1),
+                    message: format!(
+                        "binding.kind: {other:?} is neither {} nor {}",
+                        ResourceBinding::KIND,
+                        ClusterResourceBinding::KIND
+                    ),
+                });
+            }
+        };
+        Ok(Answer {
+            ignored: spec.placement.map(unknown_fields).unwrap_or_default(),
+            ..answer
+        })
     }
 
     /// Makes the snapshot of these clusters the last one.
@@ -190,6 +206,10 @@ impl Cases {
             .into_iter()
             .map(Arc::new)
             .collect();
+        check_names(&parsed).map_err(|message| Malformed {
+            column: column(line, clusters, 1),
+            message,
+        })?;
         let mut room = REMEMBERED.saturating_sub(text.len());
         let kept = self.snapshots.iter().rev().take(15).take_while(|(key, _)| {
             let fits = key.len() <= room;
@@ -236,6 +256,7 @@ impl Answer {
                     reason: failure.reason,
                     message: failure.message.clone(),
                 }),
+                kept: failure.keeps_targets(binding),
                 ..Self::default()
             };
         }
@@ -265,29 +286,19 @@ impl Skip {
     }
 }
 
-/// Reads a part of a case.
-fn part<'a, T: Deserialize<'a>>(
-    line: &[u8],
-    name: &str,
-    raw: &'a RawValue,
-) -> Result<T, Malformed> {
-    serde_json::from_str(raw.get()).map_err(|error| Malformed {
-        column: column(line, raw, error.column()),
-        message: format!("{name}: {}", text(&error)),
-    })
-}
-
-/// The column in the line of a column in a part of it.
-fn column(line: &[u8], raw: &RawValue, within: usize) -> usize {
-    let start = raw.get().as_ptr().addr();
-    start
-        .saturating_sub(line.as_ptr().addr())
-        .saturating_add(within)
-}
-
-/// What an error says, without where.
-fn text(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let at = format!(" at line {} column {}", error.line(), error.column());
-    text.strip_suffix(&at).unwrap_or(&text).to_owned()
+/// Refuses clusters that cannot be told apart.
+fn check_names(clusters: &[Arc<Cluster>]) -> Result<(), String> {
+    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(clusters.len());
+    for (index, cluster) in clusters.iter().enumerate() {
+        let name = cluster.metadata.name.as_deref().unwrap_or_default();
+        if name.is_empty() {
+            return Err(format!("clusters[{index}].metadata.name: is missing"));
+        }
+        if let Some(other) = seen.insert(name, index) {
+            return Err(format!(
+                "clusters[{index}].metadata.name: {name:?} is the name of clusters[{other}] too"
+            ));
+        }
+    }
+    Ok(())
 }
