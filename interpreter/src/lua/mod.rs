@@ -17,7 +17,7 @@
 //! - No function reaches a file, the environment, a clock other than the caller's, or another script. Source is loaded as
 //!   text only. Functions that could loop long without the engine's hook (patterns, sorting, formatting) are our own.
 //! - Every call has a deadline, a number of steps and an amount of memory ([`Limits`]). A script cannot catch the error that
-//!   stops it.
+//!   stops it. It can catch the one about calls that are nested too deeply, as in the reference.
 //! - Every call gets fresh globals, over read-only libraries. A state that hit a limit or has grown is thrown away.
 
 mod contract;
@@ -49,6 +49,9 @@ pub use state::Limits;
 const MAX_MESSAGE: usize = 2 << 10;
 /// Idle states that are kept.
 const MAX_IDLE: usize = 10;
+
+/// What the engine says when the limit of memory is reached.
+const OUT_OF_MEMORY: &str = "not enough memory";
 
 /// A script does not parse, or its run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +170,7 @@ fn is_out_of_memory(error: &mlua::Error) -> bool {
         mlua::Error::CallbackError { cause, .. } | mlua::Error::BadArgument { cause, .. } => {
             is_out_of_memory(cause)
         }
-        mlua::Error::RuntimeError(message) => message.starts_with("not enough memory"),
+        mlua::Error::RuntimeError(message) => message.starts_with(OUT_OF_MEMORY),
         _ => false,
     }
 }

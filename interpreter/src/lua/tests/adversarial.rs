@@ -204,6 +204,30 @@ fn memory() {
 }
 
 #[test]
+fn memory_that_is_used_up_cannot_be_caught() {
+    let runtime = Runtime::new(Limits {
+        memory: 8 << 20,
+        ..Limits::default()
+    });
+    let grow = "function() local s = 'x' while true do s = s .. s end end";
+    for body in [
+        format!("pcall({grow}) return 'on'"),
+        format!("while true do pcall({grow}) end"),
+        format!("xpcall({grow}, function() return 'on' end) return 'on'"),
+        "local s = 'x' for i = 1, 19 do s = s .. s end local t = {} \
+         while true do pcall(function() t[#t + 1] = (s .. #t):upper() end) end"
+            .to_owned(),
+    ] {
+        let printed = run(&runtime, Arc::new(StoppedClock(NOW)), &body);
+        assert_eq!(
+            printed.as_ref().map_err(String::as_str),
+            Err("line 1: used more than 8 MiB of memory"),
+            "{body}"
+        );
+    }
+}
+
+#[test]
 fn memory_is_given_back() {
     let runtime = Runtime::new(Limits::default());
     for _ in 0..20 {
@@ -225,14 +249,35 @@ fn memory_is_given_back() {
 
 #[test]
 fn deep_recursion() {
-    let recursion = run(
-        &Runtime::new(Limits::default()),
-        Arc::new(StoppedClock(NOW)),
-        "local function f() return 1 + f() end return f()",
+    let still = |body: &str| {
+        run(
+            &Runtime::new(Limits::default()),
+            Arc::new(StoppedClock(NOW)),
+            body,
+        )
+    };
+    let count = "local function f(n) if n == 0 then return 0 end return 1 + f(n - 1) end return ";
+    assert_eq!(still(&format!("{count} f(250)")).as_deref(), Ok("250"));
+    let endless = format!("{count} f(-1)");
+    let overflow = library::OVERFLOW;
+    assert_eq!(still(&endless), Err(format!("line 1: {overflow}")));
+    assert_eq!(
+        still(&format!("{count} pcall(f, -1)")),
+        Ok(format!("false script:1: {overflow}"))
+    );
+    // Protected calls nest in the host's stack, which ends earlier.
+    assert_eq!(
+        still("local n = 0 local function f() n = n + 1 return pcall(f) end f() return n > 128")
+            .as_deref(),
+        Ok("true")
     );
     assert_eq!(
-        recursion,
-        Err("line 1: used more than 64 MiB of memory".to_owned())
+        still("local function f() local ok, e = pcall(f) if not ok then error(e, 0) end end f()"),
+        Err(format!("line 1: {overflow}"))
+    );
+    assert_eq!(
+        still("local function f() return xpcall(f, error) end return (f())").as_deref(),
+        Ok("true")
     );
     check(
         "local function f() return (pcall(f)) and f() end return 1 + f()",
@@ -248,6 +293,27 @@ fn deep_recursion() {
         "return unpack({}, 1, 1e8)",
         "line 1: too many results to unpack",
     );
+}
+
+#[test]
+fn many_results() {
+    let list = |length: u32| format!("local t = {{}} for i = 1, {length} do t[i] = i end ");
+    for length in [17, 30, 300, 3_000] {
+        let list = list(length);
+        for call in ["pcall(unpack, t)", "xpcall(function() return unpack(t) end, error)"] {
+            let count = run(
+                &Runtime::new(Limits::default()),
+                Arc::new(StoppedClock(NOW)),
+                &format!("{list} return select('#', {call}), (select(-1, {call}))"),
+            );
+            assert_eq!(count, Ok(format!("{} {length}", length + 1)), "{call}");
+        }
+        let script = format!("function GetReplicas(o) {list} return unpack(t, 3) end");
+        let object = json!({});
+        let answer = ask(false, &script, &Question::Replicas { object: &object });
+        let problem = "line 1: GetReplicas: expected a table or nil as requirements, found a number";
+        assert_eq!(answer, Err(problem.to_owned()));
+    }
 }
 
 #[test]

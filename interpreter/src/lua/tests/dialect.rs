@@ -269,6 +269,18 @@ fn errors_can_be_caught() {
         "return pcall(function(...) return ... end, 1, nil, 3)",
         "true 1 nil 3",
     );
+    check(
+        "return xpcall(function() error('a', 0) end, function(e) error('H:' .. e, 0) end)",
+        "false H:a",
+    );
+    check(
+        "return xpcall(function() error('a', 0) end, function(e) return 1, 2 end)",
+        "false 1",
+    );
+    check(
+        "return xpcall(function() return 1, 2 end, error)",
+        "true 1 2",
+    );
     check_error("error('m')", "line 1: m");
     check_error("error({code = 1})", "line 1: error object is a table");
     check_error("error()", "line 1: nil");
