@@ -202,6 +202,13 @@ fn strings() {
         "return string.match('a', '[')",
         "line 1: malformed pattern (missing ']')",
     );
+    for pattern in ["a)", "b)"] {
+        check_error(
+            &format!("return string.find('a', '{pattern}')"),
+            "line 1: invalid pattern capture",
+        );
+    }
+    check("return string.find('a)', 'a)', 1, true), string.find('a)', 'a%)')", "1 1 2");
     check_error(
         "return string.upper({})",
         "line 1: bad argument #1 (string expected, got table)",
