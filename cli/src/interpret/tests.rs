@@ -319,8 +319,8 @@ NAME:   broken
 TARGET: example.com/v1
         ERROR: spec.target.kind is empty: name the kind that the rules are for
 RULES:
-    Retain:              ERROR: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`
-    InterpretReplica:    ERROR: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`
+    Retain:              ERROR: line 1: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`
+    InterpretReplica:    ERROR: line 1: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`
     InterpretComponent:  UNSET
     ReviseReplica:       UNSET
     InterpretStatus:     UNSET
@@ -330,7 +330,7 @@ RULES:
 "
     );
     let json = serde_json::to_value(&report).unwrap();
-    let retain = json!({"operation": "Retain", "result": "ERROR", "message":
+    let retain = json!({"operation": "Retain", "result": "ERROR", "line": 1, "message":
         "Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`"});
     assert_eq!(json[1]["rules"][0], retain);
     assert_eq!(json[1]["rules"][6]["line"], 3);

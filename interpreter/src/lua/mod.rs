@@ -35,7 +35,7 @@ mod pattern;
 mod state;
 mod vm;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -202,7 +202,7 @@ fn describe(value: &mlua::Value) -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Script {
     text: String,
-    globals: BTreeSet<String>,
+    globals: BTreeMap<String, u32>,
     /// Its top level is run once in a state, not at every call: for our own scripts, which change no global later.
     keeps_globals: bool,
     /// The files that it is put together from, in their order, each with its number of lines; none for a script of one piece.
@@ -231,8 +231,13 @@ impl Script {
         self
     }
 
-    /// The error with the line in the file that it is in.
-    fn locate(&self, mut error: ScriptError) -> ScriptError {
+    /// The error of a call of that function with the line in the file that it is in.
+    fn locate(&self, mut error: ScriptError, function: &str) -> ScriptError {
+        let is_missing = error.message == format!("not found function {function}");
+        if is_missing || error.message.starts_with(&format!("{function} is a ")) {
+            let assigned = self.globals.get(function).copied();
+            error.line = error.line.or(assigned).or(Some(1));
+        }
         let Some(mut line) = error.line else {
             return error;
         };
@@ -249,7 +254,7 @@ impl Script {
 
     /// Whether the script assigns that global anywhere outside of functions. A script can also define it from within one.
     pub fn defines(&self, function: &str) -> bool {
-        self.globals.contains(function)
+        self.globals.contains_key(function)
     }
 
     fn translated(&self) -> &str {

@@ -471,14 +471,18 @@ mod tests {
             Err(PatternError::Malformed("too many captures"))
         );
         // Also where a search would not get so far.
-        for pattern in ["b[a", "b%", "b(a", "ba)", "b%f", "b%bx", "(b))", "b[]", "b%f[a"] {
+        for pattern in [
+            "b[a", "b%", "b(a", "ba)", "b%f", "b%bx", "(b))", "b[]", "b%f[a",
+        ] {
             let found = texts("a", pattern);
             assert!(
                 matches!(found, Err(PatternError::Malformed(_))),
                 "{pattern}: {found:?}"
             );
         }
-        for pattern in ["b[)]", "b%)", "b[](]", "b%b()", "b%f[(]", "b]", "b()", "((b))"] {
+        for pattern in [
+            "b[)]", "b%)", "b[](]", "b%b()", "b%f[(]", "b]", "b()", "((b))",
+        ] {
             assert_eq!(texts("a", pattern), Ok(None), "{pattern}");
         }
     }

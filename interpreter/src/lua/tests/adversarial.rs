@@ -300,7 +300,10 @@ fn many_results() {
     let list = |length: u32| format!("local t = {{}} for i = 1, {length} do t[i] = i end ");
     for length in [17, 30, 300, 3_000] {
         let list = list(length);
-        for call in ["pcall(unpack, t)", "xpcall(function() return unpack(t) end, error)"] {
+        for call in [
+            "pcall(unpack, t)",
+            "xpcall(function() return unpack(t) end, error)",
+        ] {
             let count = run(
                 &Runtime::new(Limits::default()),
                 Arc::new(StoppedClock(NOW)),
@@ -311,7 +314,8 @@ fn many_results() {
         let script = format!("function GetReplicas(o) {list} return unpack(t, 3) end");
         let object = json!({});
         let answer = ask(false, &script, &Question::Replicas { object: &object });
-        let problem = "line 1: GetReplicas: expected a table or nil as requirements, found a number";
+        let problem =
+            "line 1: GetReplicas: expected a table or nil as requirements, found a number";
         assert_eq!(answer, Err(problem.to_owned()));
     }
 }

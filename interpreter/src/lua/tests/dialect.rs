@@ -208,7 +208,10 @@ fn strings() {
             "line 1: invalid pattern capture",
         );
     }
-    check("return string.find('a)', 'a)', 1, true), string.find('a)', 'a%)')", "1 1 2");
+    check(
+        "return string.find('a)', 'a)', 1, true), string.find('a)', 'a%)')",
+        "1 1 2",
+    );
     check_error(
         "return string.upper({})",
         "line 1: bad argument #1 (string expected, got table)",
