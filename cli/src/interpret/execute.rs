@@ -52,6 +52,7 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
     let kind = Target::of(&object).to_string();
     let asked = match operation {
         InterpreterOperation::InterpretReplica => Asked::Replicas { object: &object },
+    cases::sort_items(&mut items);
         InterpreterOperation::InterpretComponent => Asked::Components { object: &object },
         InterpreterOperation::InterpretDependency => Asked::Dependencies { object: &object },
         InterpreterOperation::InterpretStatus => Asked::Status { observed: &object },

@@ -47,7 +47,7 @@ spec:
     statusAggregation:
       luaScript: |
         function AggregateStatus(obj, items)
-          obj.status = {ready = 0}
+          obj.status = {ready = 0, first = items[1].clusterName}
           for _, item in ipairs(items) do
             obj.status.ready = obj.status.ready + item.status.ready
           end
@@ -107,7 +107,7 @@ fn files() -> Files {
         ),
         (
             "status.yaml",
-            "clusterName: m1\nstatus: {ready: 2}\n---\nclusterName: m2\nstatus: {ready: 3}\n",
+            "clusterName: m2\nstatus: {ready: 2}\n---\nclusterName: m1\nstatus: {ready: 3}\n",
         ),
         (
             "deployment.yaml",
@@ -167,7 +167,7 @@ fn operations_print_their_values() {
         (
             "AggregateStatus",
             [thing, None, Some("status.yaml")],
-            format!("---\n# [1/1] aggregatedStatus:\n{}status:\n  ready: 5\n", object("3", "n1")),
+            format!("---\n# [1/1] aggregatedStatus:\n{}status:\n  first: m1\n  ready: 5\n", object("3", "n1")),
         ),
         (
             "InterpretDependency",
@@ -524,7 +524,7 @@ fn cases_are_answered_in_order() {
 {"error":"InterpretHealth of example.com/v1 Thing: customization: things: line 2: attempt to index field 'metadata' (a nil value)"}
 {}
 {"error":"line 5: op: expected a string, found a number"}
-{"error":"line 6, column 24: the line is no JSON: EOF while parsing an object"}
+{"error":"line 6, column 24: the line is no JSON: it ends within a value"}
 {"layer":"native","result":{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}}
 "#
     );

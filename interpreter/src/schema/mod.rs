@@ -209,9 +209,15 @@ pub(crate) fn decode_list<T: DeserializeOwned>(
 }
 
 fn decode_checked<T: DeserializeOwned>(value: Value) -> Result<T, Mismatch> {
-    // The table takes a null for the zero value of any type, and a list or map of strings can hold none.
-    serde_json::from_value(value).map_err(|error| {
-        Trail::new(format!("a null stands where a value has to be: {error}")).into_mismatch()
+    // The table takes a null for the zero value of any type, and 3.0 for 3; lists and maps can hold no null, and fields of an
+    // integer no fraction.
+    serde_path_to_error::deserialize(value).map_err(|error| Mismatch {
+        path: error.path().to_string(),
+        problem: if error.inner().to_string().contains("null") {
+            "null, where a value has to be".to_owned()
+        } else {
+            "has a form that the field does not take".to_owned()
+        },
     })
 }
 
