@@ -451,7 +451,8 @@ fn sources_that_are_no_customizations_are_refused() {
         ("absent.yaml", "No such file"),
     ] {
         let name = files.path(name).display().to_string();
-        let failure = sources::find(&[name], false).map(|_| ()).unwrap_err();
+        let found = sources::find(&[name], false).and_then(sources::Found::sound);
+        let failure = found.map(|_| ()).unwrap_err();
         assert!(failure.message.contains(problem), "{}", failure.message);
     }
 }
@@ -476,6 +477,35 @@ fn objects_and_states_name_what_does_not_fit() {
         ("text.yaml", "text.yaml: line 1: expected an object"),
         ("kindless.yaml", "kindless.yaml: kind: missing"),
     ] {
+#[test]
+fn checks_go_on_after_what_cannot_be_read() {
+    let files = Files::new(&[
+        ("a.yaml", "a: b\n c: d\n"),
+        ("b.yaml", CUSTOMIZATION),
+        ("c.yaml", "a: *x\n"),
+        ("d.yaml", CUSTOMIZATION),
+    ]);
+    fs::write(files.path("e.yaml"), [0xff, 0xfe, 0x00]).unwrap();
+    let folder = files.0.path().display().to_string();
+    let found = sources::find(std::slice::from_ref(&folder), false).unwrap();
+    let report = check::check(&found.documents);
+    assert_eq!(report.failed(), 4);
+    let text = report.text().replace(&folder, "");
+    let errors: Vec<_> = text.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(errors.len(), 4, "{text}");
+    assert!(errors[0].contains("ERROR: line 2, column "), "{text}");
+    assert_eq!(
+        errors[1..],
+        [
+            "        ERROR: line 1, column 4: an alias of an anchor that is not there",
+            "        ERROR: line 4: metadata.name: /b.yaml (ResourceInterpreterCustomization \"things\") has this name as well, and on a server the one would replace the other; give each its own",
+            "        ERROR: no text in UTF-8",
+        ]
+    );
+    assert!(text.contains("SOURCE: /c.yaml\n        ERROR"), "{text}");
+    assert!(found.sound().is_err());
+}
+
         let failure = sources::object(&files.path(name)).unwrap_err();
         assert!(failure.message.contains(problem), "{}", failure.message);
     }

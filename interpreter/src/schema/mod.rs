@@ -26,6 +26,8 @@ const TABLE: &str = include_str!("types.txt");
 const MULTICLUSTER: &str = include_str!("multicluster.txt");
 const KARMADA: &str = include_str!("karmada.txt");
 
+const MISSING: &str = "required, but missing";
+
 /// Where an object does not fit its type, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {problem}")]
@@ -99,7 +101,9 @@ impl Key {
                     u32::from_le_bytes(*last).into(),
                 ),
                 _ => (
-                    bytes.iter().fold(0, |key, byte| key << 8 | u64::from(*byte)),
+                    bytes
+                        .iter()
+                        .fold(0, |key, byte| key << 8 | u64::from(*byte)),
                     0,
                 ),
             },
@@ -221,6 +225,14 @@ fn decode_checked<T: DeserializeOwned>(value: Value) -> Result<T, Mismatch> {
     })
 }
 
+/// All places where an object does not fit the type of that name.
+pub(crate) fn mismatches(type_name: TypeName, object: &Value) -> Vec<Mismatch> {
+    let table = Table::loaded();
+    let mut found = Vec::new();
+    table.mismatches(table.shape_of(type_name), object, "", &mut found);
+    found
+}
+
 /// Members of an object that its type does not know, each with the names that it could have meant.
 pub(crate) fn unknown(type_name: TypeName, object: &Value) -> Vec<Mismatch> {
     let table = Table::loaded();
@@ -234,6 +246,52 @@ pub(crate) fn unknown(type_name: TypeName, object: &Value) -> Vec<Mismatch> {
 impl Table {
     fn shape_of(&self, type_name: TypeName) -> Shape {
         self.named[type_name as usize]
+    }
+
+    fn mismatches(&self, shape: Shape, value: &Value, path: &str, found: &mut Vec<Mismatch>) {
+        let below = |key: &str| match path {
+            "" => key.to_owned(),
+            path => format!("{path}.{key}"),
+        };
+        match (shape, value) {
+            (Shape::Object(index), Value::Object(map)) => {
+                let fields = &self.types[index];
+                for (key, value) in map {
+                    if let Some(member) = fields.find(key) {
+                        self.mismatches(member.shape, value, &below(key), found);
+                    }
+                }
+                let is_missing = |name: &&&str| map.get(**name).is_none_or(Value::is_null);
+                let missing = fields.required.iter().filter(is_missing);
+                found.extend(missing.map(|name| Mismatch {
+                    path: below(name),
+                    problem: MISSING.to_owned(),
+                }));
+            }
+            (Shape::List(items), Value::Array(list)) => {
+                for (position, item) in list.iter().enumerate() {
+                    let path = format!("{path}[{position}]");
+                    self.mismatches(self.shapes[items], item, &path, found);
+                }
+            }
+            (Shape::Map(values), Value::Object(map)) => {
+                for (key, value) in map {
+                    let path = format!("{path}[{key}]");
+                    self.mismatches(self.shapes[values], value, &path, found);
+                }
+            }
+            _ => {
+                if let Err(trail) = self.check(shape, value) {
+                    let Mismatch { path: own, problem } = trail.into_mismatch();
+                    let path = if path.is_empty() {
+                        own
+                    } else {
+                        path.to_owned()
+                    };
+                    found.push(Mismatch { path, problem });
+                }
+            }
+        }
     }
 
     /// Objects in lists are left alone: only metadata has any.
@@ -401,7 +459,7 @@ impl Table {
         }
         let is_missing = |name: &&&str| map.get(**name).is_none_or(Value::is_null);
         match fields.required.iter().find(is_missing) {
-            Some(name) => Err(Trail::new("required, but missing".to_owned()).in_field(name)),
+            Some(name) => Err(Trail::new(MISSING.to_owned()).in_field(name)),
             None => Ok(()),
         }
     }
