@@ -198,10 +198,12 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         statuses: &args.status_file,
         replicas: args.replica,
     };
-    let executed = execute::execute(&rules, &question)?;
-    for line in &executed.printed {
+    let mut printed = Vec::new();
+    let executed = execute::execute(&rules, &question, &mut printed);
+    for line in printed {
         eprintln!("{line}");
     }
+    let executed = executed?;
     super::print(&match args.output {
         Some(Format::Json) => executed.json(),
         Some(Format::Yaml) | None => executed.yaml()?,

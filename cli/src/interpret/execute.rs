@@ -31,11 +31,14 @@ pub(crate) struct Executed {
     layer: LayerName,
     answer: Answer,
     took: Duration,
-    /// What scripts printed.
-    pub(crate) printed: Vec<String>,
 }
 
-pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed, Failure> {
+/// Asks the rules. What scripts print goes to `printed`, also when they fail.
+pub(crate) fn execute(
+    rules: &Rules,
+    question: &Question<'_>,
+    printed: &mut Vec<String>,
+) -> Result<Executed, Failure> {
     let operation = question.operation;
     let replicas = match (operation, question.replicas) {
         (InterpreterOperation::ReviseReplica, None) => {
@@ -49,10 +52,10 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
     for path in question.statuses {
         items.extend(sources::status_items(path)?);
     }
+    cases::sort_items(&mut items);
     let kind = Target::of(&object).to_string();
     let asked = match operation {
         InterpreterOperation::InterpretReplica => Asked::Replicas { object: &object },
-    cases::sort_items(&mut items);
         InterpreterOperation::InterpretComponent => Asked::Components { object: &object },
         InterpreterOperation::InterpretDependency => Asked::Dependencies { object: &object },
         InterpreterOperation::InterpretStatus => Asked::Status { observed: &object },
@@ -77,18 +80,16 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
     let begun = Instant::now();
     let answered = rules.interpreter.answer(asked, &mut sink);
     let took = begun.elapsed();
-    let printed = sink.items.into_iter().filter_map(|item| match item {
+    printed.extend(sink.items.into_iter().filter_map(|item| match item {
         Item::Printed { line } => Some(line),
         _ => None,
-    });
-    let printed = printed.collect();
+    }));
     match answered {
         Ok(Some((layer, answer))) => Ok(Executed {
             operation,
             layer,
             answer,
             took,
-            printed,
         }),
         Ok(None) => Err(
             Failure::new(format!("Execute {operation} error: no rule for {kind}"))

@@ -116,12 +116,12 @@ fn files() -> Files {
     ])
 }
 
-/// Runs an operation and returns what it prints and what scripts print.
+/// Runs an operation and returns what it prints, and what scripts print.
 fn run(
     files: &Files,
     operation: &str,
     [desired, observed, status]: [Option<&str>; 3],
-) -> Result<(String, Vec<String>), Failure> {
+) -> (Result<String, Failure>, Vec<String>) {
     let path = |name: Option<&str>| name.map(|name| files.path(name));
     let (desired, observed) = (path(desired), path(observed));
     let statuses: Vec<_> = path(status).into_iter().collect();
@@ -132,8 +132,10 @@ fn run(
         statuses: &statuses,
         replicas: (operation == "ReviseReplica").then_some(5),
     };
-    let executed = execute::execute(&files.rules(&["rules.yaml"], false), &question)?;
-    Ok((executed.yaml()?, executed.printed))
+    let mut printed = Vec::new();
+    let rules = files.rules(&["rules.yaml"], false);
+    let executed = execute::execute(&rules, &question, &mut printed);
+    (executed.and_then(|executed| executed.yaml()), printed)
 }
 
 #[test]
@@ -180,8 +182,8 @@ fn operations_print_their_values() {
             "---\n# [1/2] replica:\n2\n---\n# [2/2] requires:\nnull\n".to_owned(),
         ),
     ] {
-        let (text, printed) = run(&files, operation, places).unwrap();
-        assert_eq!(text, expected, "{operation}");
+        let (text, printed) = run(&files, operation, places);
+        assert_eq!(text.unwrap(), expected, "{operation}");
         let has_printed = operation == "InterpretHealth";
         assert_eq!(printed.len(), usize::from(has_printed), "{operation}: {printed:?}");
     }
@@ -198,7 +200,12 @@ fn json_tells_layer_and_time() {
         statuses: &[],
         replicas: None,
     };
-    let executed = execute::execute(&files.rules(&["rules.yaml"], false), &question).unwrap();
+    let executed = execute::execute(
+        &files.rules(&["rules.yaml"], false),
+        &question,
+        &mut Vec::new(),
+    )
+    .unwrap();
     let value: serde_json::Value = serde_json::from_str(&executed.json()).unwrap();
     assert_eq!(value["operation"], "InterpretHealth");
     assert_eq!(value["layer"], "customization");
@@ -247,13 +254,22 @@ fn failures_name_operation_and_line() {
             "No such file",
         ),
     ] {
-        let failure = run(&files, operation, places).map(|_| ()).unwrap_err();
+        let (answer, printed) = run(&files, operation, places);
+        let failure = answer.unwrap_err();
         assert!(
             failure.message.contains(problem),
             "{operation}: {}",
             failure.message
         );
         assert_eq!(failure.code, 1);
+        // Where the script was before it failed.
+        let has_printed = problem.contains("attempt to index field 'status'");
+        let expected: &[&str] = if has_printed {
+            &["looking at one"]
+        } else {
+            &[]
+        };
+        assert_eq!(printed, expected);
     }
 }
 
@@ -268,7 +284,11 @@ fn replicas_have_to_be_given() {
         statuses: &[],
         replicas: None,
     };
-    let failure = execute::execute(&files.rules(&["rules.yaml"], false), &question);
+    let failure = execute::execute(
+        &files.rules(&["rules.yaml"], false),
+        &question,
+        &mut Vec::new(),
+    );
     let failure = failure.map(|_| ()).unwrap_err();
     assert_eq!(failure.message, "ReviseReplica needs --replica");
     assert!(failure.hint.is_some());
@@ -458,26 +478,6 @@ fn sources_that_are_no_customizations_are_refused() {
 }
 
 #[test]
-fn objects_and_states_name_what_does_not_fit() {
-    let files = Files::new(&[
-        ("none.yaml", ""),
-        ("text.yaml", "hello\n"),
-        ("kindless.yaml", "apiVersion: v1\nspec: {}\n"),
-        (
-            "states.yaml",
-            "clusterName: m1\n---\nclusterName: m2\nhealth: Fine\n",
-        ),
-        ("nameless.yaml", "cluster: m1\n"),
-    ]);
-    for (name, problem) in [
-        (
-            "none.yaml",
-            "none.yaml: the file is empty; it has to hold one object",
-        ),
-        ("text.yaml", "text.yaml: line 1: expected an object"),
-        ("kindless.yaml", "kindless.yaml: kind: missing"),
-    ] {
-#[test]
 fn checks_go_on_after_what_cannot_be_read() {
     let files = Files::new(&[
         ("a.yaml", "a: b\n c: d\n"),
@@ -506,6 +506,26 @@ fn checks_go_on_after_what_cannot_be_read() {
     assert!(found.sound().is_err());
 }
 
+#[test]
+fn objects_and_states_name_what_does_not_fit() {
+    let files = Files::new(&[
+        ("none.yaml", ""),
+        ("text.yaml", "hello\n"),
+        ("kindless.yaml", "apiVersion: v1\nspec: {}\n"),
+        (
+            "states.yaml",
+            "clusterName: m1\n---\nclusterName: m2\nhealth: Fine\n",
+        ),
+        ("nameless.yaml", "cluster: m1\n"),
+    ]);
+    for (name, problem) in [
+        (
+            "none.yaml",
+            "none.yaml: the file is empty; it has to hold one object",
+        ),
+        ("text.yaml", "text.yaml: line 1: expected an object"),
+        ("kindless.yaml", "kindless.yaml: kind: missing"),
+    ] {
         let failure = sources::object(&files.path(name)).unwrap_err();
         assert!(failure.message.contains(problem), "{}", failure.message);
     }
