@@ -320,6 +320,90 @@ fn many_results() {
     }
 }
 
+/// No library function ends the process, whatever it is called with.
+#[test]
+fn any_arguments() {
+    const NAMES: &[&str] = &[
+        "assert",
+        "error",
+        "ipairs",
+        "next",
+        "pairs",
+        "pcall",
+        "print",
+        "require",
+        "select",
+        "tonumber",
+        "tostring",
+        "type",
+        "unpack",
+        "xpcall",
+        "string.byte",
+        "string.char",
+        "string.find",
+        "string.format",
+        "string.gmatch",
+        "string.len",
+        "string.lower",
+        "string.match",
+        "string.reverse",
+        "string.sub",
+        "string.upper",
+        "table.concat",
+        "table.getn",
+        "table.insert",
+        "table.maxn",
+        "table.remove",
+        "table.sort",
+        "math.abs",
+        "math.floor",
+        "math.fmod",
+        "math.frexp",
+        "math.ldexp",
+        "math.max",
+        "math.modf",
+        "math.pow",
+        "math.random",
+        "math.randomseed",
+        "os.date",
+        "os.time",
+        "kube.resourceAdd",
+        "kube.getResourceQuantity",
+        "kube.accuratePodRequirements",
+        "kube.getPodDependencies",
+    ];
+    // Time for a busy machine.
+    let runtime = Runtime::new(Limits {
+        deadline: Duration::from_secs(20),
+        ..Limits::default()
+    });
+    for name in NAMES {
+        let body = format!(
+            "local kube, f = require('kube')
+            local long = {{}} for i = 1, 1000 do long[i] = 'x' end
+            local deep = {{}} for i = 1, 300 do deep = {{deep}} end
+            local cycle = {{}} cycle[1] = cycle
+            local values = {{0, -1, 2.5, 2^31, -2^63, 1e308, 0/0, 1/0, true, '', 'x', '%', '%s', '(()', '[a', '1Gi', {{}},
+                {{1, 2, 3}}, {{spec = {{containers = {{{{}}}}}}}}, deep, cycle, print, function() return unpack(long) end}}
+            local function call(...) return (pcall({name}, ...)) end
+            call()
+            call(unpack(long))
+            for i = 0, #values do
+                call(values[i])
+                call(values[i], unpack(long))
+                for j = 0, #values do
+                    call(values[i], values[j])
+                    call('x', values[i], values[j])
+                    call({{1, 2}}, values[i], values[j])
+                end
+            end
+            return 'done'"
+        );
+        let printed = run(&runtime, Arc::new(RealClock(Instant::now())), &body);
+        assert_eq!(printed.as_deref(), Ok("done"), "{name}");
+    }
+}
+
 #[test]
 fn long_arguments() {
     let long = "local s = 'x' for i = 1, 20 do s = s .. s end ";
