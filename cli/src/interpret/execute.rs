@@ -8,6 +8,7 @@ use std::{
 
 use crds::{config::InterpreterOperation, work::AggregatedStatusItem};
 use interpreter::{Answer, LayerName, Question as Asked, Target, cases, trace::Item};
+use propagation::yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trace::Recorder;
@@ -134,7 +135,7 @@ fn objects(question: &Question<'_>) -> Result<(Value, Value), Failure> {
 
 impl Executed {
     /// Value by value, each under its name.
-    pub(crate) fn yaml(&self) -> Result<String, Failure> {
+    pub(crate) fn yaml(&self) -> String {
         let values: Vec<(&str, Value)> = match &self.answer {
             Answer::Replicas(replicas, requirements) => vec![
                 ("replica", json!(replicas)),
@@ -155,13 +156,15 @@ impl Executed {
         };
         let mut text = String::new();
         for (position, (name, value)) in values.iter().enumerate() {
-            let yaml = serde_saphyr::to_string(value)
-                .map_err(|error| Failure::new(format!("print {name}: {error}")))?;
             let place = format!("[{}/{}]", position + 1, values.len());
             // Writing into a String cannot fail.
-            let _ = writeln!(text, "---\n# {place} {name}:\n{}", yaml.trim_end());
+            let _ = writeln!(
+                text,
+                "---\n# {place} {name}:\n{}",
+                yaml::print(value).trim_end()
+            );
         }
-        Ok(text)
+        text
     }
 
     /// The result with the layer that answered and the time that it took.

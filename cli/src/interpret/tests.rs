@@ -135,7 +135,7 @@ fn run(
     let mut printed = Vec::new();
     let rules = files.rules(&["rules.yaml"], false);
     let executed = execute::execute(&rules, &question, &mut printed);
-    (executed.and_then(|executed| executed.yaml()), printed)
+    (executed.map(|executed| executed.yaml()), printed)
 }
 
 #[test]
@@ -187,6 +187,25 @@ fn operations_print_their_values() {
         let has_printed = operation == "InterpretHealth";
         assert_eq!(printed.len(), usize::from(has_printed), "{operation}: {printed:?}");
     }
+}
+
+/// What is printed means the same to whoever reads it, `kubectl` and this command included.
+#[test]
+fn results_read_back() {
+    let status = "on: 'yes'\n    'y': '0777'\n    date: '2026-01-01'\n    number: '1e3'\n    text: |\n      a\n      b\n";
+    let observed = format!(
+        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {{name: one}}\nstatus:\n    '{}",
+        status.replacen("on:", "on':", 1)
+    );
+    let files = Files::new(&[("rules.yaml", CUSTOMIZATION), ("observed.yaml", &observed)]);
+    let places = [None, Some("observed.yaml"), None];
+    let (text, _) = run(&files, "InterpretStatus", places);
+    let again = format!("apiVersion: v1\nkind: Status\n{}", text.unwrap());
+    let documents = super::yaml::documents(&again).unwrap();
+    assert_eq!(
+        documents[1].value(),
+        json!({"on": "yes", "y": "0777", "date": "2026-01-01", "number": "1e3", "text": "a\nb\n"})
+    );
 }
 
 #[test]
