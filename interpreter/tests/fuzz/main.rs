@@ -1,8 +1,8 @@
 //! What scripts, objects and replies of webhooks can never do, whatever they are: end the process, or outlast their limits.
 //!
 //! Each target runs on seeds and on random input. To look further, give the number of inputs:
-//! `PROPTEST_CASES=1000000 cargo test --release -p navarch-interpreter --test fuzz`. What fails is kept beside this file, and is
-//! tried first from then on.
+//! `PROPTEST_CASES=1000000 cargo test --release -p navarch-interpreter --test fuzz`. What fails is kept in a file that the
+//! test names, and is tried first from then on.
 
 use std::fmt::Write as _;
 
