@@ -17,6 +17,7 @@ use ::trace::NoTrace;
 use crds::config::InterpreterOperation;
 use crds::work::AggregatedStatusItem;
 use serde::Serialize;
+use serde_json::error::Category;
 use serde_json::{Value, json};
 
 use crate::interpreter::Interpreter;
@@ -58,20 +59,35 @@ struct Case {
 
 impl Case {
     fn read(line: &[u8]) -> Result<Self, NoCase> {
-        let mut line: Value = serde_json::from_slice(line).map_err(|error| {
+        let mut line: Value = serde_json::from_slice(line).map_err(|error| NoCase {
             // The position that the parser tells is within the one line that it saw.
-            let problem = error.to_string();
-            let problem = problem.split(" at line ").next().unwrap_or_default();
-            NoCase {
-                column: Some(error.column()),
-                problem: format!("the line is no JSON: {problem}"),
-            }
+            column: Some(error.column()),
+            problem: match error.classify() {
+                Category::Eof => "the line is no JSON: it ends within a value".to_owned(),
+                _ => "the line is no JSON from here on".to_owned(),
+            },
         })?;
         let unfit = |mismatch: Mismatch| match &*mismatch.path {
             "object" => NoCase::new(format!("the line: {}", mismatch.problem)),
             _ => NoCase::new(mismatch.to_string()),
         };
         schema::check(TypeName::Case, &line).map_err(unfit)?;
+        let items = line.get("items").and_then(Value::as_array);
+        let of_items = items
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .flat_map(|(position, item)| {
+                let unknown = schema::unknown(TypeName::AggregatedStatusItem, item).into_iter();
+                unknown.map(move |mut mismatch| {
+                    mismatch.path = format!("items[{position}].{}", mismatch.path);
+                    mismatch
+                })
+            });
+        let unknown = schema::unknown(TypeName::Case, &line);
+        if let Some(mismatch) = unknown.into_iter().chain(of_items).next() {
+            return Err(unfit(mismatch));
+        }
         let replicas = line.get("replicas").and_then(Value::as_number);
         let replicas = replicas.and_then(schema::integer);
         let mut take = |key: &str| line.get_mut(key).map(Value::take).unwrap_or_default();
@@ -79,7 +95,12 @@ impl Case {
             Value::Null => None,
             items => {
                 let decoded = schema::decode_list(TypeName::AggregatedStatusItem, items);
-                Some(decoded.map_err(unfit)?)
+                let mut items: Vec<AggregatedStatusItem> = decoded.map_err(|mut mismatch| {
+                    mismatch.path = format!("items{}", mismatch.path);
+                    unfit(mismatch)
+                })?;
+                sort_items(&mut items);
+                Some(items)
             }
         };
         Ok(Self {
@@ -120,6 +141,11 @@ impl Case {
             _ => Ok(()),
         }
     }
+}
+
+/// Puts what is known of clusters into the order in which rules get it: that of the clusters' names.
+pub fn sort_items(items: &mut [AggregatedStatusItem]) {
+    items.sort_by(|left, right| left.cluster_name.cmp(&right.cluster_name));
 }
 
 fn check_object(object: &Value, field: &str, any_kind: bool) -> Result<(), NoCase> {
@@ -311,6 +337,14 @@ mod tests {
                 json!({"apiVersion": "v1", "kind": "PersistentVolume", "status": {"phase": "Bound"}}),
             ),
         );
+        // The last phase in the order of the clusters' names.
+        check(
+            &json!({"op": "AggregateStatus", "object": {"apiVersion": "v1", "kind": "PersistentVolumeClaim"},
+                "items": [{"clusterName": "m2", "status": {"phase": "Pending"}}, {"clusterName": "m1", "status": {"phase": "Lent"}}]}),
+            &native(
+                json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": "Pending"}}),
+            ),
+        );
         check(
             &json!({"op": "Prune", "object": {"metadata": {"name": "a", "uid": "u"}, "status": {}}}),
             &native(json!({"metadata": {"name": "a"}})),
@@ -329,9 +363,20 @@ mod tests {
     fn lines_that_are_no_cases_say_where() {
         let thing = r#"{"apiVersion": "example.com/v1", "kind": "Thing"}"#;
         for (line, problem) in [
+            ("{", "column 1: the line is no JSON: it ends within a value"),
             (
-                "{",
-                "column 1: the line is no JSON: EOF while parsing an object",
+                r#"{"op": Retain}"#,
+                "column 8: the line is no JSON from here on",
+            ),
+            (
+                r#"{"op": "InterpretHealth", "objekt": {}}"#,
+                "objekt: unknown field; known here: items, object, observed, op, replicas",
+            ),
+            (
+                &format!(
+                    r#"{{"op": "AggregateStatus", "object": {thing}, "items": [{{"clusterName": "m1", "state": 1}}]}}"#
+                ),
+                "items[0].state: unknown field; known here: applied, appliedMessage, clusterName, health, status",
             ),
             ("[]", "the line: expected an object, found a list"),
             (r#"{"object": {}}"#, "op: required, but missing"),

@@ -189,7 +189,7 @@ mod tests {
                 ("replicaResource", "function Replicas() end"),
             ],
             &[
-                "Error InterpretReplica 0: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`",
+                "Error InterpretReplica 1: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`",
                 "Error InterpretHealth 2: expected `end`, found the end of the script",
             ],
         );
@@ -210,7 +210,7 @@ mod tests {
                 ),
             ],
             &[
-                "Error Retain 0: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`",
+                "Error Retain 1: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`",
                 "Error InterpretStatus 1: ran more than 5000000 instructions",
                 "Error InterpretHealth 2: attempt to concatenate a nil value",
             ],

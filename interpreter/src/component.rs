@@ -12,13 +12,15 @@ const MAX_NAME: usize = 32;
 /// Checks all components of an answer: a binding can only hold them when they have names of their own that are short enough.
 pub(crate) fn check(components: &[Component]) -> Result<(), Cause> {
     let mut names = BTreeSet::new();
-    for (position, Component { name, .. }) in components.iter().enumerate() {
+    for (position, Component { name, replicas, .. }) in components.iter().enumerate() {
         let problem = if name.is_empty() {
             "name: empty; every component needs one".to_owned()
         } else if name.chars().count() > MAX_NAME {
             format!("name: {name:?} is longer than {MAX_NAME} characters")
         } else if !names.insert(name) {
             format!("name: there is another component named {name:?}")
+        } else if *replicas < 0 {
+            format!("replicas: {replicas} is less than 0")
         } else {
             continue;
         };
@@ -59,5 +61,13 @@ mod tests {
             let answer = check(&components).err().map(|cause| cause.to_string());
             assert_eq!(answer, problem, "{names:?}");
         }
+        let fewer = Component {
+            name: "a".to_owned(),
+            replicas: -1,
+            ..Component::default()
+        };
+        let answer = check(&[fewer]).err().map(|cause| cause.to_string());
+        let problem = "components[0].replicas: -1 is less than 0";
+        assert_eq!(answer.as_deref(), Some(problem));
     }
 }

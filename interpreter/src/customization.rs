@@ -38,7 +38,7 @@ struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Note {
     /// The script does not parse. The operation fails for the kind, as no lower layer is asked.
-    #[error("customization {customization}: {}: {message}", operation.as_str())]
+    #[error("customization {customization}: {}: {}{message}", operation.as_str(), place(*line))]
     Broken {
         customization: String,
         operation: InterpreterOperation,
@@ -59,6 +59,10 @@ pub enum Note {
         operation: InterpreterOperation,
         by: String,
     },
+}
+
+fn place(line: Option<u32>) -> String {
+    line.map_or_else(String::new, |line| format!("line {line}: "))
 }
 
 /// A script with what it is for.

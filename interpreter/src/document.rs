@@ -63,12 +63,11 @@ pub fn problems_of_customization(document: &Value) -> Vec<Problem> {
             "missing; customizations are told apart, and ordered, by their names".to_owned(),
         ),
     }
-    if let Err(mismatch) = schema::check(TypeName::ResourceInterpreterCustomization, document) {
-        problems.push(Problem {
-            severity: Severity::Error,
-            mismatch,
-        });
-    }
+    let mismatches = schema::mismatches(TypeName::ResourceInterpreterCustomization, document);
+    problems.extend(mismatches.into_iter().map(|mismatch| Problem {
+        severity: Severity::Error,
+        mismatch,
+    }));
     let unknown = schema::unknown(TypeName::ResourceInterpreterCustomization, document);
     problems.extend(unknown.into_iter().map(|mismatch| Problem {
         // The API server takes such a document, and drops the field.
@@ -148,6 +147,18 @@ mod tests {
                 "spec.customizations.retention.script: unknown field; known here: luaScript",
             ],
         );
+        check(
+            &with(
+                "/spec",
+                json!({"target": {"apiVersion": 1}, "customizations": {"retention": {}, "healthInterpretation": {"luaScript": 2}}}),
+            ),
+            &[
+                "spec.customizations.healthInterpretation.luaScript: expected a string, found a number",
+                "spec.customizations.retention.luaScript: required, but missing",
+                "spec.target.apiVersion: expected a string, found a number",
+                "spec.target.kind: required, but missing",
+            ],
+        );
         let null = with(
             "/metadata",
             json!({"name": "things", "labels": {"a": null}}),
@@ -165,6 +176,10 @@ mod tests {
             (
                 json!({"clusterName": "m1", "health": "Fine"}),
                 "health: \"Fine\" is none of Healthy, Unhealthy, Unknown",
+            ),
+            (
+                json!({"clusterName": null}),
+                "clusterName: required, but missing",
             ),
             (
                 json!({"clusterName": "m1", "applied": "yes"}),

@@ -272,11 +272,16 @@ fn failed(webhook: &str, problem: impl Into<String>) -> Cause {
     }
 }
 
-/// The answer, when it names objects and components that there can be.
+/// The answer, when it names objects, components and numbers that there can be.
 fn sound(answer: Answer, compat: bool) -> Result<Answer, String> {
     let checked = match &answer {
         Answer::Dependencies(references) => crate::reference::check(references),
         Answer::Components(components) if !compat => crate::component::check(components),
+        Answer::Replicas(replicas, _) if *replicas < 0 && !compat => {
+            return Err(format!(
+                "{replicas} is no number of replicas: it has to be 0 or more"
+            ));
+        }
         _ => Ok(()),
     };
     checked.map(|()| answer).map_err(|cause| cause.to_string())

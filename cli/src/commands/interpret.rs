@@ -6,6 +6,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use crds::config::InterpreterOperation;
+use propagation::yaml;
 use serde::Serialize;
 
 use crate::{
@@ -198,13 +199,15 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         statuses: &args.status_file,
         replicas: args.replica,
     };
-    let executed = execute::execute(&rules, &question)?;
-    for line in &executed.printed {
+    let mut printed = Vec::new();
+    let executed = execute::execute(&rules, &question, &mut printed);
+    for line in printed {
         eprintln!("{line}");
     }
+    let executed = executed?;
     super::print(&match args.output {
         Some(Format::Json) => executed.json(),
-        Some(Format::Yaml) | None => executed.yaml()?,
+        Some(Format::Yaml) | None => executed.yaml(),
     })
 }
 
@@ -216,10 +219,8 @@ fn formatted<T: Serialize>(
 ) -> Result<String, Failure> {
     let printed = match format {
         None => return Ok(text(data)),
-        Some(Format::Json) => serde_json::to_string_pretty(data)
-            .map(|text| text + "\n")
-            .map_err(|error| error.to_string()),
-        Some(Format::Yaml) => serde_saphyr::to_string(data).map_err(|error| error.to_string()),
+        Some(Format::Json) => serde_json::to_string_pretty(data).map(|text| text + "\n"),
+        Some(Format::Yaml) => serde_json::to_value(data).map(|data| yaml::print(&data)),
     };
     printed.map_err(|error| Failure::new(format!("print the result: {error}")))
 }
@@ -272,8 +273,7 @@ mod tests {
         let print = |format| formatted(format, &list, builtin::List::text).unwrap();
         let from_json: serde_json::Value =
             serde_json::from_str(&print(Some(Format::Json))).unwrap();
-        let from_yaml: serde_json::Value =
-            serde_saphyr::from_str(&print(Some(Format::Yaml))).unwrap();
+        let from_yaml = yaml::read(&print(Some(Format::Yaml))).unwrap();
         assert_eq!(from_json, from_yaml);
         assert!(from_json[0]["operations"].is_array());
         assert!(print(None).contains("ray.io/v1 RayCluster"));

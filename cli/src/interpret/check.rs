@@ -21,7 +21,8 @@ struct Checked {
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<String>,
-    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     api_version: String,
     kind: String,
     /// What is wrong beside the scripts.
@@ -71,9 +72,9 @@ pub(crate) fn check(documents: &[Document]) -> Report {
             problems: Vec::new(),
             rules: Vec::new(),
         };
-        let problems = document.problems.iter().map(|(line, problem)| Told {
-            line: Some(*line),
-            message: problem.mismatch.to_string(),
+        let problems = document.faults.iter().map(|fault| Told {
+            line: fault.line,
+            message: fault.message.clone(),
         });
         checked.problems.extend(problems);
         if let Some(object) = &document.object {
@@ -155,9 +156,10 @@ impl Report {
             let place = place.map_or_else(String::new, |place| format!(", {place}"));
             let _ = writeln!(text, "-----------------------------------");
             let _ = writeln!(text, "SOURCE: {}{place}", checked.source);
-            let _ = writeln!(text, "NAME:   {}", checked.name);
-            let target = format!("{} {}", checked.api_version, checked.kind);
-            let _ = writeln!(text, "TARGET: {}", target.trim());
+            if let Some(name) = &checked.name {
+                let target = format!("{} {}", checked.api_version, checked.kind);
+                let _ = writeln!(text, "NAME:   {name}\nTARGET: {}", target.trim());
+            }
             for Told { line, message } in &checked.problems {
                 let line = line.map_or_else(String::new, |line| format!("line {line}: "));
                 let _ = writeln!(text, "        ERROR: {line}{message}");

@@ -27,6 +27,7 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
+use propagation::yaml;
 use serde_json::{Value, json};
 
 use super::sources;
@@ -67,10 +68,9 @@ fn in_file(name: &str, show_doc: bool, global: &Global) -> Result<(), Failure> {
         return Ok(());
     };
     let text = if is_json(&fs::read_to_string(file)?) {
-        let json = serde_json::to_string_pretty(&edited).map(|json| json + "\n");
-        json.map_err(|error| error.to_string())
+        serde_json::to_string_pretty(&edited).map(|json| json + "\n")
     } else {
-        serde_saphyr::to_string(&edited).map_err(|error| error.to_string())
+        serde_json::to_value(&edited).map(|edited| yaml::print(&edited))
     };
     let text = text.map_err(|error| Failure::new(format!("print the customization: {error}")))?;
     fs::write(file, text)?;

@@ -8,6 +8,7 @@ use std::{
 
 use crds::{config::InterpreterOperation, work::AggregatedStatusItem};
 use interpreter::{Answer, LayerName, Question as Asked, Target, cases, trace::Item};
+use propagation::yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
 use trace::Recorder;
@@ -31,11 +32,14 @@ pub(crate) struct Executed {
     layer: LayerName,
     answer: Answer,
     took: Duration,
-    /// What scripts printed.
-    pub(crate) printed: Vec<String>,
 }
 
-pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed, Failure> {
+/// Asks the rules. What scripts print goes to `printed`, also when they fail.
+pub(crate) fn execute(
+    rules: &Rules,
+    question: &Question<'_>,
+    printed: &mut Vec<String>,
+) -> Result<Executed, Failure> {
     let operation = question.operation;
     let replicas = match (operation, question.replicas) {
         (InterpreterOperation::ReviseReplica, None) => {
@@ -49,6 +53,7 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
     for path in question.statuses {
         items.extend(sources::status_items(path)?);
     }
+    cases::sort_items(&mut items);
     let kind = Target::of(&object).to_string();
     let asked = match operation {
         InterpreterOperation::InterpretReplica => Asked::Replicas { object: &object },
@@ -76,18 +81,16 @@ pub(crate) fn execute(rules: &Rules, question: &Question<'_>) -> Result<Executed
     let begun = Instant::now();
     let answered = rules.interpreter.answer(asked, &mut sink);
     let took = begun.elapsed();
-    let printed = sink.items.into_iter().filter_map(|item| match item {
+    printed.extend(sink.items.into_iter().filter_map(|item| match item {
         Item::Printed { line } => Some(line),
         _ => None,
-    });
-    let printed = printed.collect();
+    }));
     match answered {
         Ok(Some((layer, answer))) => Ok(Executed {
             operation,
             layer,
             answer,
             took,
-            printed,
         }),
         Ok(None) => Err(
             Failure::new(format!("Execute {operation} error: no rule for {kind}"))
@@ -132,7 +135,7 @@ fn objects(question: &Question<'_>) -> Result<(Value, Value), Failure> {
 
 impl Executed {
     /// Value by value, each under its name.
-    pub(crate) fn yaml(&self) -> Result<String, Failure> {
+    pub(crate) fn yaml(&self) -> String {
         let values: Vec<(&str, Value)> = match &self.answer {
             Answer::Replicas(replicas, requirements) => vec![
                 ("replica", json!(replicas)),
@@ -153,13 +156,15 @@ impl Executed {
         };
         let mut text = String::new();
         for (position, (name, value)) in values.iter().enumerate() {
-            let yaml = serde_saphyr::to_string(value)
-                .map_err(|error| Failure::new(format!("print {name}: {error}")))?;
             let place = format!("[{}/{}]", position + 1, values.len());
             // Writing into a String cannot fail.
-            let _ = writeln!(text, "---\n# {place} {name}:\n{}", yaml.trim_end());
+            let _ = writeln!(
+                text,
+                "---\n# {place} {name}:\n{}",
+                yaml::print(value).trim_end()
+            );
         }
-        Ok(text)
+        text
     }
 
     /// The result with the layer that answered and the time that it took.

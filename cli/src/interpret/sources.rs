@@ -1,18 +1,14 @@
 //! Objects from files, directories, URLs and standard input.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     path::{Path, PathBuf},
 };
 
 use crds::{config::ResourceInterpreterCustomization, work::AggregatedStatusItem};
-use interpreter::{
-    Mismatch,
-    check::Severity,
-    document::{self, Problem},
-};
+use interpreter::{Mismatch, check::Severity, document};
 use kube::{Client, Config};
 use serde_json::Value;
 
@@ -27,14 +23,45 @@ pub(crate) struct Document {
     pub(crate) source: String,
     /// Its place in the file, where the file has several: `document 2`.
     pub(crate) place: Option<String>,
-    pub(crate) name: String,
-    /// What is wrong with its fields, each with its line.
-    pub(crate) problems: Vec<(u64, Problem)>,
+    /// None when the file cannot be read.
+    pub(crate) name: Option<String>,
+    /// The line of the name.
+    line: u64,
+    pub(crate) faults: Vec<Fault>,
     /// None when it cannot be read as a customization.
     pub(crate) object: Option<ResourceInterpreterCustomization>,
 }
 
+/// Something that is wrong with a document or file.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) line: Option<u64>,
+    pub(crate) severity: Severity,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    fn error(line: Option<u64>, message: impl Into<String>) -> Self {
+        Self {
+            line,
+            severity: Severity::Error,
+            message: message.into(),
+        }
+    }
+}
+
 impl Document {
+    fn unreadable(source: String, problem: String) -> Self {
+        Self {
+            source,
+            place: None,
+            name: None,
+            line: 0,
+            faults: vec![Fault::error(None, problem)],
+            object: None,
+        }
+    }
+
     /// The file, and which object in it.
     pub(crate) fn label(&self) -> String {
         let Self {
@@ -43,6 +70,9 @@ impl Document {
             name,
             ..
         } = self;
+        let Some(name) = name else {
+            return source.clone();
+        };
         match place {
             Some(place) => format!("{source}, {place} ({KIND} {name:?})"),
             None => format!("{source} ({KIND} {name:?})"),
@@ -66,9 +96,12 @@ impl Found {
         let (mut sound, mut warnings) = (Vec::new(), Vec::new());
         for document in self.documents {
             let label = document.label();
-            for (line, problem) in &document.problems {
-                let text = format!("{label}, line {line}: {}", problem.mismatch);
-                match problem.severity {
+            for fault in &document.faults {
+                let line = fault
+                    .line
+                    .map_or_else(String::new, |line| format!(", line {line}"));
+                let text = format!("{label}{line}: {}", fault.message);
+                match fault.severity {
                     Severity::Error => return Err(Failure::new(text)),
                     Severity::Warning => warnings.push(text),
                 }
@@ -80,14 +113,19 @@ impl Found {
 }
 
 /// Looks for customizations in files, directories and URLs. Lists count as what they hold; what is no customization is left
-/// out, but a file that the user names has to hold one.
+/// out, but a file that the user names has to hold one. A file that cannot be read counts as a document with that fault.
 pub(crate) fn find(names: &[String], recursive: bool) -> Result<Found, Failure> {
     let mut found = Found::default();
     for name in names {
         let is_folder = Path::new(name).is_dir();
-        for (source, text) in texts(name, recursive)? {
-            let documents = yaml::documents(&text)
-                .map_err(|problem| Failure::new(format!("{source}: {problem}")))?;
+        for (source, text) in texts(name, recursive) {
+            let documents = match text.and_then(|text| yaml::documents(&text)) {
+                Ok(documents) => documents,
+                Err(problem) => {
+                    found.documents.push(Document::unreadable(source, problem));
+                    continue;
+                }
+            };
             let before = found.documents.len();
             let mut others = Vec::new();
             let is_only = documents.len() == 1;
@@ -112,7 +150,29 @@ pub(crate) fn find(names: &[String], recursive: bool) -> Result<Found, Failure> 
         };
         return Err(Failure::new(format!("no {KIND} in {}", names.join(", "))).with_hint(hint));
     }
+    tell_names_apart(&mut found.documents);
     Ok(found)
+}
+
+/// A server keeps one customization of a name.
+fn tell_names_apart(documents: &mut [Document]) {
+    for position in 1..documents.len() {
+        let (before, rest) = documents.split_at_mut(position);
+        let document = &mut rest[0];
+        let Some(name) = document.name.as_deref().filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        let mut others = before.iter();
+        if let Some(other) = others.find(|other| other.name.as_deref() == Some(name)) {
+            let message = format!(
+                "metadata.name: {} has this name as well, and on a server the one would replace the other; give each its own",
+                other.label()
+            );
+            document
+                .faults
+                .push(Fault::error(Some(document.line), message));
+        }
+    }
 }
 
 fn no_customization(source: &str, others: &[String]) -> Failure {
@@ -180,17 +240,21 @@ fn collect(
         });
         return;
     }
-    let mut problems: Vec<_> = document::problems_of_customization(&value)
-        .into_iter()
-        .map(|problem| (node.line_of(&problem.mismatch.path), problem))
+    let problems = document::problems_of_customization(&value).into_iter();
+    let mut faults: Vec<_> = problems
+        .map(|problem| Fault {
+            line: Some(node.line_of(&problem.mismatch.path)),
+            severity: problem.severity,
+            message: problem.mismatch.to_string(),
+        })
         .collect();
-    let name = text("/metadata/name");
+    let name = Some(text("/metadata/name"));
     let object = match document::customization(value) {
         Ok(object) => Some(object),
         Err(mismatch) => {
-            if problems.iter().all(|(_, it)| it.mismatch != mismatch) {
-                let severity = Severity::Error;
-                problems.push((node.line(), Problem { severity, mismatch }));
+            let fault = Fault::error(Some(node.line()), mismatch.to_string());
+            if faults.iter().all(|it| it.message != fault.message) {
+                faults.push(fault);
             }
             None
         }
@@ -199,7 +263,8 @@ fn collect(
         source: source.to_owned(),
         place,
         name,
-        problems,
+        line: node.line_of("metadata.name"),
+        faults,
         object,
     });
 }
@@ -208,7 +273,8 @@ fn collect(
 pub(crate) fn object(path: &Path) -> Result<Value, Failure> {
     let source = path.display();
     let failed = |problem: String| Failure::new(format!("{source}: {problem}"));
-    let documents = yaml::documents(&read(path)?).map_err(failed)?;
+    let text = read(path).map_err(failed)?;
+    let documents = yaml::documents(&text).map_err(failed)?;
     let [node] = &documents[..] else {
         return Err(failed(match documents.len() {
             0 => "the file is empty; it has to hold one object".to_owned(),
@@ -237,8 +303,8 @@ pub(crate) fn object(path: &Path) -> Result<Value, Failure> {
 pub(crate) fn status_items(path: &Path) -> Result<Vec<AggregatedStatusItem>, Failure> {
     let source = path.display();
     let failed = |problem: String| Failure::new(format!("{source}{problem}"));
-    let documents =
-        yaml::documents(&read(path)?).map_err(|problem| failed(format!(": {problem}")))?;
+    let documents = read(path).and_then(|text| yaml::documents(&text));
+    let documents = documents.map_err(|problem| failed(format!(": {problem}")))?;
     let item = |(number, node): (usize, &Node)| {
         document::status_item(node.value()).map_err(|mismatch: Mismatch| {
             let line = node.line_of(&mismatch.path);
@@ -250,56 +316,66 @@ pub(crate) fn status_items(path: &Path) -> Result<Vec<AggregatedStatusItem>, Fai
     (1..).zip(&documents).map(item).collect()
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    if path.as_os_str() == "-" {
+fn read(path: &Path) -> Result<String, String> {
+    let read = if path.as_os_str() == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    fs::read_to_string(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(path)
+    };
+    read.map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => "no text in UTF-8".to_owned(),
+        _ => error.to_string(),
+    })
 }
 
-/// What is found under a name: file by file.
-fn texts(name: &str, recursive: bool) -> Result<Vec<(String, String)>, Failure> {
+/// What is found under a name: file by file, each with its text, or why it cannot be read.
+fn texts(name: &str, recursive: bool) -> Vec<(String, Result<String, String>)> {
     if name.starts_with("http://") || name.starts_with("https://") {
-        return Ok(vec![(name.to_owned(), fetch(name)?)]);
+        return vec![(name.to_owned(), fetch(name))];
     }
     let path = Path::new(name);
     if !path.is_dir() {
-        return Ok(vec![(name.to_owned(), read(path)?)]);
+        return vec![(name.to_owned(), read(path))];
     }
-    let mut files = Vec::new();
-    files_in(path, recursive, &mut files)?;
-    files.sort();
-    files
-        .iter()
-        .map(|file| Ok((file.display().to_string(), read(file)?)))
-        .collect()
+    let mut files = BTreeMap::new();
+    files_in(path, recursive, &mut files);
+    let text = |(path, listed): (PathBuf, Result<(), String>)| {
+        let text = listed.and_then(|()| read(&path));
+        (path.display().to_string(), text)
+    };
+    files.into_iter().map(text).collect()
 }
 
-fn files_in(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let failed = |error| Failure::new(format!("{}: {error}", folder.display()));
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+/// The files in a folder, and below it the folders that cannot be listed.
+fn files_in(folder: &Path, recursive: bool, files: &mut BTreeMap<PathBuf, Result<(), String>>) {
+    let listed = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = match listed {
+        Ok(entries) => entries,
+        Err(error) => {
+            files.insert(folder.to_owned(), Err(error.to_string()));
+            return;
+        }
+    };
+    for entry in entries {
         let path = entry.path();
         let extension = path
             .extension()
             .and_then(|it| it.to_str())
             .unwrap_or_default();
         // Links to folders are not followed: they can lead in circles.
-        if entry.file_type().map_err(failed)?.is_dir() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             if recursive {
-                files_in(&path, recursive, files)?;
+                files_in(&path, recursive, files);
             }
-        } else if ["yaml", "yml", "json"].contains(&extension) && path.is_file() {
-            files.push(path);
+        } else if ["yaml", "yml", "json"].contains(&extension) && !path.is_dir() {
+            files.insert(path, Ok(()));
         }
     }
-    Ok(())
 }
 
-fn fetch(url: &str) -> Result<String, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(format!("{url}: {error}"));
+fn fetch(url: &str) -> Result<String, String> {
+    let failed = |error: &dyn std::error::Error| error.to_string();
     let uri: http::Uri = url
         .parse()
         .map_err(|error: http::uri::InvalidUri| failed(&error))?;
@@ -314,7 +390,8 @@ fn fetch(url: &str) -> Result<String, Failure> {
         .map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(|error| failed(&error))?;
     runtime.block_on(async {
         let client = Client::try_from(Config::new(base)).map_err(|error| failed(&error))?;
         client

@@ -47,7 +47,7 @@ spec:
     statusAggregation:
       luaScript: |
         function AggregateStatus(obj, items)
-          obj.status = {ready = 0}
+          obj.status = {ready = 0, first = items[1].clusterName}
           for _, item in ipairs(items) do
             obj.status.ready = obj.status.ready + item.status.ready
           end
@@ -107,7 +107,7 @@ fn files() -> Files {
         ),
         (
             "status.yaml",
-            "clusterName: m1\nstatus: {ready: 2}\n---\nclusterName: m2\nstatus: {ready: 3}\n",
+            "clusterName: m2\nstatus: {ready: 2}\n---\nclusterName: m1\nstatus: {ready: 3}\n",
         ),
         (
             "deployment.yaml",
@@ -116,12 +116,12 @@ fn files() -> Files {
     ])
 }
 
-/// Runs an operation and returns what it prints and what scripts print.
+/// Runs an operation and returns what it prints, and what scripts print.
 fn run(
     files: &Files,
     operation: &str,
     [desired, observed, status]: [Option<&str>; 3],
-) -> Result<(String, Vec<String>), Failure> {
+) -> (Result<String, Failure>, Vec<String>) {
     let path = |name: Option<&str>| name.map(|name| files.path(name));
     let (desired, observed) = (path(desired), path(observed));
     let statuses: Vec<_> = path(status).into_iter().collect();
@@ -132,8 +132,10 @@ fn run(
         statuses: &statuses,
         replicas: (operation == "ReviseReplica").then_some(5),
     };
-    let executed = execute::execute(&files.rules(&["rules.yaml"], false), &question)?;
-    Ok((executed.yaml()?, executed.printed))
+    let mut printed = Vec::new();
+    let rules = files.rules(&["rules.yaml"], false);
+    let executed = execute::execute(&rules, &question, &mut printed);
+    (executed.map(|executed| executed.yaml()), printed)
 }
 
 #[test]
@@ -167,7 +169,7 @@ fn operations_print_their_values() {
         (
             "AggregateStatus",
             [thing, None, Some("status.yaml")],
-            format!("---\n# [1/1] aggregatedStatus:\n{}status:\n  ready: 5\n", object("3", "n1")),
+            format!("---\n# [1/1] aggregatedStatus:\n{}status:\n  first: m1\n  ready: 5\n", object("3", "n1")),
         ),
         (
             "InterpretDependency",
@@ -180,11 +182,30 @@ fn operations_print_their_values() {
             "---\n# [1/2] replica:\n2\n---\n# [2/2] requires:\nnull\n".to_owned(),
         ),
     ] {
-        let (text, printed) = run(&files, operation, places).unwrap();
-        assert_eq!(text, expected, "{operation}");
+        let (text, printed) = run(&files, operation, places);
+        assert_eq!(text.unwrap(), expected, "{operation}");
         let has_printed = operation == "InterpretHealth";
         assert_eq!(printed.len(), usize::from(has_printed), "{operation}: {printed:?}");
     }
+}
+
+/// What is printed means the same to whoever reads it, `kubectl` and this command included.
+#[test]
+fn results_read_back() {
+    let status = "on: 'yes'\n    'y': '0777'\n    date: '2026-01-01'\n    number: '1e3'\n    text: |\n      a\n      b\n";
+    let observed = format!(
+        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {{name: one}}\nstatus:\n    '{}",
+        status.replacen("on:", "on':", 1)
+    );
+    let files = Files::new(&[("rules.yaml", CUSTOMIZATION), ("observed.yaml", &observed)]);
+    let places = [None, Some("observed.yaml"), None];
+    let (text, _) = run(&files, "InterpretStatus", places);
+    let again = format!("apiVersion: v1\nkind: Status\n{}", text.unwrap());
+    let documents = super::yaml::documents(&again).unwrap();
+    assert_eq!(
+        documents[1].value(),
+        json!({"on": "yes", "y": "0777", "date": "2026-01-01", "number": "1e3", "text": "a\nb\n"})
+    );
 }
 
 #[test]
@@ -198,7 +219,12 @@ fn json_tells_layer_and_time() {
         statuses: &[],
         replicas: None,
     };
-    let executed = execute::execute(&files.rules(&["rules.yaml"], false), &question).unwrap();
+    let executed = execute::execute(
+        &files.rules(&["rules.yaml"], false),
+        &question,
+        &mut Vec::new(),
+    )
+    .unwrap();
     let value: serde_json::Value = serde_json::from_str(&executed.json()).unwrap();
     assert_eq!(value["operation"], "InterpretHealth");
     assert_eq!(value["layer"], "customization");
@@ -247,13 +273,22 @@ fn failures_name_operation_and_line() {
             "No such file",
         ),
     ] {
-        let failure = run(&files, operation, places).map(|_| ()).unwrap_err();
+        let (answer, printed) = run(&files, operation, places);
+        let failure = answer.unwrap_err();
         assert!(
             failure.message.contains(problem),
             "{operation}: {}",
             failure.message
         );
         assert_eq!(failure.code, 1);
+        // Where the script was before it failed.
+        let has_printed = problem.contains("attempt to index field 'status'");
+        let expected: &[&str] = if has_printed {
+            &["looking at one"]
+        } else {
+            &[]
+        };
+        assert_eq!(printed, expected);
     }
 }
 
@@ -268,7 +303,11 @@ fn replicas_have_to_be_given() {
         statuses: &[],
         replicas: None,
     };
-    let failure = execute::execute(&files.rules(&["rules.yaml"], false), &question);
+    let failure = execute::execute(
+        &files.rules(&["rules.yaml"], false),
+        &question,
+        &mut Vec::new(),
+    );
     let failure = failure.map(|_| ()).unwrap_err();
     assert_eq!(failure.message, "ReviseReplica needs --replica");
     assert!(failure.hint.is_some());
@@ -319,8 +358,8 @@ NAME:   broken
 TARGET: example.com/v1
         ERROR: spec.target.kind is empty: name the kind that the rules are for
 RULES:
-    Retain:              ERROR: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`
-    InterpretReplica:    ERROR: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`
+    Retain:              ERROR: line 1: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`
+    InterpretReplica:    ERROR: line 1: the script does not define the function GetReplicas: define it as `function GetReplicas(desiredObj) … end`
     InterpretComponent:  UNSET
     ReviseReplica:       UNSET
     InterpretStatus:     UNSET
@@ -330,7 +369,7 @@ RULES:
 "
     );
     let json = serde_json::to_value(&report).unwrap();
-    let retain = json!({"operation": "Retain", "result": "ERROR", "message":
+    let retain = json!({"operation": "Retain", "result": "ERROR", "line": 1, "message":
         "Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`"});
     assert_eq!(json[1]["rules"][0], retain);
     assert_eq!(json[1]["rules"][6]["line"], 3);
@@ -451,9 +490,39 @@ fn sources_that_are_no_customizations_are_refused() {
         ("absent.yaml", "No such file"),
     ] {
         let name = files.path(name).display().to_string();
-        let failure = sources::find(&[name], false).map(|_| ()).unwrap_err();
+        let found = sources::find(&[name], false).and_then(sources::Found::sound);
+        let failure = found.map(|_| ()).unwrap_err();
         assert!(failure.message.contains(problem), "{}", failure.message);
     }
+}
+
+#[test]
+fn checks_go_on_after_what_cannot_be_read() {
+    let files = Files::new(&[
+        ("a.yaml", "a: b\n c: d\n"),
+        ("b.yaml", CUSTOMIZATION),
+        ("c.yaml", "a: *x\n"),
+        ("d.yaml", CUSTOMIZATION),
+    ]);
+    fs::write(files.path("e.yaml"), [0xff, 0xfe, 0x00]).unwrap();
+    let folder = files.0.path().display().to_string();
+    let found = sources::find(std::slice::from_ref(&folder), false).unwrap();
+    let report = check::check(&found.documents);
+    assert_eq!(report.failed(), 4);
+    let text = report.text().replace(&folder, "");
+    let errors: Vec<_> = text.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(errors.len(), 4, "{text}");
+    assert!(errors[0].contains("ERROR: line 2, column "), "{text}");
+    assert_eq!(
+        errors[1..],
+        [
+            "        ERROR: line 1, column 4: an alias of an anchor that is not there",
+            "        ERROR: line 4: metadata.name: /b.yaml (ResourceInterpreterCustomization \"things\") has this name as well, and on a server the one would replace the other; give each its own",
+            "        ERROR: no text in UTF-8",
+        ]
+    );
+    assert!(text.contains("SOURCE: /c.yaml\n        ERROR"), "{text}");
+    assert!(found.sound().is_err());
 }
 
 #[test]
@@ -524,7 +593,7 @@ fn cases_are_answered_in_order() {
 {"error":"InterpretHealth of example.com/v1 Thing: customization: things: line 2: attempt to index field 'metadata' (a nil value)"}
 {}
 {"error":"line 5: op: expected a string, found a number"}
-{"error":"line 6, column 24: the line is no JSON: EOF while parsing an object"}
+{"error":"line 6, column 24: the line is no JSON: it ends within a value"}
 {"layer":"native","result":{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}}
 "#
     );

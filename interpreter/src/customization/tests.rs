@@ -216,7 +216,7 @@ fn a_broken_script_is_noted_and_fails_its_operation_alone() {
     assert_eq!(
         notes,
         [
-            "customization broken: InterpretHealth: expected `=`, found `true`",
+            "customization broken: InterpretHealth: line 2: expected `=`, found `true`",
             "customization other: InterpretReplica: the script does not define the function GetReplicas",
         ]
     );

@@ -88,7 +88,7 @@ impl Runtime {
             for line in printed {
                 context.printed(&line);
             }
-            answer.map_err(|error| script.locate(error))
+            answer.map_err(|error| script.locate(error, function))
         })
     }
 
@@ -106,7 +106,7 @@ impl Runtime {
         let clock: Arc<dyn Clock> = Arc::new(StoppedClock::default());
         let function = function_name(operation);
         self.with_vm(|vm| vm.look_for(script, function, &limits, &clock))
-            .map_err(|error| script.locate(error))
+            .map_err(|error| script.locate(error, function))
     }
 }
 
@@ -161,6 +161,11 @@ impl Decoder<'_> {
         Ok(match question {
             Question::Replicas { .. } => {
                 let replicas = truncated(first)?;
+                if replicas < 0 && !self.compat {
+                    return Err(format!(
+                        "{replicas} is no number of replicas: it has to be 0 or more"
+                    ));
+                }
                 let requirements = match result(1) {
                     LuaValue::Nil => None,
                     table @ LuaValue::Table(_) => Some(self.requirements(table)?),

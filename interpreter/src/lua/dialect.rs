@@ -11,7 +11,7 @@
 //!
 //! Edits never add or remove a line, so the engine's messages have the script's line numbers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::ScriptError;
@@ -21,8 +21,8 @@ use super::parser::Parser;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) text: String,
-    /// Names of globals that the script assigns outside of functions.
-    pub(super) globals: BTreeSet<String>,
+    /// Names of globals that the script assigns outside of functions, with the lines of their last assignments.
+    pub(super) globals: BTreeMap<String, u32>,
 }
 
 /// Parses a script and translates it.

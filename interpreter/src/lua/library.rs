@@ -13,6 +13,12 @@ const MAX_ARGUMENTS: usize = 8 << 20;
 /// Bytes of a template of `os.date`, each of which can become many.
 const MAX_TEMPLATE: usize = 10_000;
 
+/// Calls of functions that are nested too deeply.
+pub(super) const OVERFLOW: &str =
+    "stack overflow: calls are nested too deeply, as in a recursion without end";
+/// What the engine says of protected calls that are nested too deeply.
+const ENGINE_OVERFLOW: &str = "C stack overflow";
+
 pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     let host = lua.create_table()?;
     host.set("kube", kube::library(lua, state)?)?;
@@ -81,7 +87,7 @@ pub(super) fn host(lua: &Lua, state: &RunState) -> mlua::Result<Table> {
     let own = state.clone();
     host.set(
         "is_stopped",
-        lua.create_function(move |_, ()| Ok(own.is_over()))?,
+        lua.create_function(move |_, problem: LuaValue| Ok(own.is_over_by(&problem)))?,
     )?;
     let own = state.clone();
     host.set(
@@ -121,11 +127,24 @@ fn explain(lua: &Lua, value: &LuaValue, state: &RunState) -> String {
     if message.starts_with("script:") {
         return message;
     }
-    let message = split_position(&message).map_or(message.as_str(), |(_, _, rest)| rest);
+    let message = match split_position(&message) {
+        Some((_, _, rest)) => rest,
+        None if message == ENGINE_OVERFLOW => OVERFLOW,
+        None => &message,
+    };
+    positioned(line, message)
+}
+
+fn positioned(line: Option<usize>, message: &str) -> String {
     line.map_or_else(
         || message.to_owned(),
         |line| format!("script:{line}: {message}"),
     )
+}
+
+/// The error of the hook that ends a run or a call: at the line that the script is at.
+pub(super) fn interruption(lua: &Lua, message: &str) -> mlua::Error {
+    mlua::Error::RuntimeError(positioned(script_line(lua), message))
 }
 
 /// The line that the innermost function of the script is at.

@@ -17,7 +17,7 @@
 //! - No function reaches a file, the environment, a clock other than the caller's, or another script. Source is loaded as
 //!   text only. Functions that could loop long without the engine's hook (patterns, sorting, formatting) are our own.
 //! - Every call has a deadline, a number of steps and an amount of memory ([`Limits`]). A script cannot catch the error that
-//!   stops it.
+//!   stops it. It can catch the one about calls that are nested too deeply, as in the reference.
 //! - Every call gets fresh globals, over read-only libraries. A state that hit a limit or has grown is thrown away.
 
 mod contract;
@@ -35,7 +35,7 @@ mod pattern;
 mod state;
 mod vm;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +49,9 @@ pub use state::Limits;
 const MAX_MESSAGE: usize = 2 << 10;
 /// Idle states that are kept.
 const MAX_IDLE: usize = 10;
+
+/// What the engine says when the limit of memory is reached.
+const OUT_OF_MEMORY: &str = "not enough memory";
 
 /// A script does not parse, or its run failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +170,7 @@ fn is_out_of_memory(error: &mlua::Error) -> bool {
         mlua::Error::CallbackError { cause, .. } | mlua::Error::BadArgument { cause, .. } => {
             is_out_of_memory(cause)
         }
-        mlua::Error::RuntimeError(message) => message.starts_with("not enough memory"),
+        mlua::Error::RuntimeError(message) => message.starts_with(OUT_OF_MEMORY),
         _ => false,
     }
 }
@@ -199,7 +202,7 @@ fn describe(value: &mlua::Value) -> String {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Script {
     text: String,
-    globals: BTreeSet<String>,
+    globals: BTreeMap<String, u32>,
     /// Its top level is run once in a state, not at every call: for our own scripts, which change no global later.
     keeps_globals: bool,
     /// The files that it is put together from, in their order, each with its number of lines; none for a script of one piece.
@@ -228,8 +231,13 @@ impl Script {
         self
     }
 
-    /// The error with the line in the file that it is in.
-    fn locate(&self, mut error: ScriptError) -> ScriptError {
+    /// The error of a call of that function with the line in the file that it is in.
+    fn locate(&self, mut error: ScriptError, function: &str) -> ScriptError {
+        let is_missing = error.message == format!("not found function {function}");
+        if is_missing || error.message.starts_with(&format!("{function} is a ")) {
+            let assigned = self.globals.get(function).copied();
+            error.line = error.line.or(assigned).or(Some(1));
+        }
         let Some(mut line) = error.line else {
             return error;
         };
@@ -246,7 +254,7 @@ impl Script {
 
     /// Whether the script assigns that global anywhere outside of functions. A script can also define it from within one.
     pub fn defines(&self, function: &str) -> bool {
-        self.globals.contains(function)
+        self.globals.contains_key(function)
     }
 
     fn translated(&self) -> &str {

@@ -1,6 +1,6 @@
 //! The grammar of the dialect.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ScriptError;
 use super::dialect::{Edit, Rank, SET};
@@ -23,7 +23,7 @@ pub(super) struct Parser<'a> {
     functions_around: u32,
     edits: Vec<Edit>,
     names: BTreeSet<&'a str>,
-    globals: BTreeSet<String>,
+    globals: BTreeMap<String, u32>,
 }
 
 /// What a script is made of, as far as its translation needs to know.
@@ -31,8 +31,8 @@ pub(super) struct Parsed<'a> {
     pub(super) edits: Vec<Edit>,
     pub(super) stray_escapes: Vec<usize>,
     pub(super) names: BTreeSet<&'a str>,
-    /// Names of globals that the script assigns outside of functions.
-    pub(super) globals: BTreeSet<String>,
+    /// Names of globals that the script assigns outside of functions, with the lines of their last assignments.
+    pub(super) globals: BTreeMap<String, u32>,
 }
 
 impl<'a> Parser<'a> {
@@ -63,7 +63,7 @@ impl<'a> Parser<'a> {
             functions_around: 0,
             edits: Vec::new(),
             names: BTreeSet::new(),
-            globals: BTreeSet::new(),
+            globals: BTreeMap::new(),
         })
     }
 
@@ -287,7 +287,8 @@ impl<'a> Parser<'a> {
         self.take()?;
         let name = self.name()?;
         if self.is_symbol("(") && self.functions_around == 0 {
-            self.globals.insert(self.text_of(name).to_owned());
+            self.globals
+                .insert(self.text_of(name).to_owned(), name.line);
         }
         while self.take_if_symbol(".")? {
             self.name()?;
@@ -396,7 +397,7 @@ impl<'a> Parser<'a> {
             }
             _ => return,
         };
-        self.globals.insert(global.to_owned());
+        self.globals.insert(global.to_owned(), self.token.line);
     }
 
     /// `t.k = v` becomes `set(t,"k",v)`.

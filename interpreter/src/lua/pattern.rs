@@ -34,10 +34,10 @@ pub(super) struct Match {
 
 /// Whether the pattern is plain text.
 pub(super) fn is_plain(pattern: &[u8]) -> bool {
-    !pattern.iter().any(|byte| b"^$*+?.([%-".contains(byte))
+    !pattern.iter().any(|byte| b"^$*+?.()[%-".contains(byte))
 }
 
-/// The first match at or after `from`. `is_stopped` is asked now and then.
+/// The first match at or after `from`. `is_stopped` is asked now and then. A malformed pattern fails whatever the text is.
 pub(super) fn find(
     text: &[u8],
     pattern: &[u8],
@@ -56,6 +56,7 @@ pub(super) fn find(
         steps: 0,
         is_stopped,
     };
+    matcher.check()?;
     for start in from..=text.len() {
         matcher.open.clear();
         if let Some(end) = matcher.run(start, 0)? {
@@ -103,6 +104,41 @@ impl Matcher<'_> {
         self.steps = self.steps.wrapping_add(1);
         if self.steps.is_multiple_of(STEPS_OF_LOOK) && (self.is_stopped)() {
             Err(PatternError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Fails if the pattern is malformed. What back references refer to shows in the search only.
+    fn check(&self) -> Answer<()> {
+        let (mut at, mut captures, mut open) = (0, 0, 0_usize);
+        while let Some(byte) = self.pattern.get(at) {
+            at = match (byte, self.pattern.get(at + 1)) {
+                (b'(', _) => {
+                    captures += 1;
+                    open += 1;
+                    at + 1
+                }
+                (b')', _) => {
+                    open = open
+                        .checked_sub(1)
+                        .ok_or(PatternError::Malformed("invalid pattern capture"))?;
+                    at + 1
+                }
+                (b'%', Some(b'b')) if self.pattern.len() < at + 4 => {
+                    return Err(PatternError::Malformed("unbalanced pattern"));
+                }
+                (b'%', Some(b'b')) => at + 4,
+                (b'%', Some(b'f')) if self.pattern.get(at + 2) != Some(&b'[') => {
+                    return Err(PatternError::Malformed("missing '[' after '%f' in pattern"));
+                }
+                _ => self.class_end(at)?,
+            };
+        }
+        if captures > MAX_CAPTURES {
+            Err(PatternError::Malformed("too many captures"))
+        } else if open > 0 {
+            Err(PatternError::Malformed("unfinished capture"))
         } else {
             Ok(())
         }
@@ -434,6 +470,21 @@ mod tests {
             texts("a", &"(".repeat(40)),
             Err(PatternError::Malformed("too many captures"))
         );
+        // Also where a search would not get so far.
+        for pattern in [
+            "b[a", "b%", "b(a", "ba)", "b%f", "b%bx", "(b))", "b[]", "b%f[a",
+        ] {
+            let found = texts("a", pattern);
+            assert!(
+                matches!(found, Err(PatternError::Malformed(_))),
+                "{pattern}: {found:?}"
+            );
+        }
+        for pattern in [
+            "b[)]", "b%)", "b[](]", "b%b()", "b%f[(]", "b]", "b()", "((b))",
+        ] {
+            assert_eq!(texts("a", pattern), Ok(None), "{pattern}");
+        }
     }
 
     #[test]

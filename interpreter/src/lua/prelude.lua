@@ -194,17 +194,18 @@ end
 -- A script that was stopped cannot go on by catching the error that stops it.
 local function caught(ok, ...)
   if ok then return true, ... end
-  if host.is_stopped() then error("stopped", 0) end
   local problem = ...
+  if host.is_stopped(problem) then error("stopped", 0) end
   if type(problem) == "userdata" then return false, host.describe(problem) end
   return false, problem
 end
 
 local function protected(f, ...) return caught(pcall(f, ...)) end
 
+-- The handler gives one value; one that fails itself gives its own error.
 local function handled(handler, ok, ...)
   if ok then return true, ... end
-  return false, handler((...))
+  return false, (select(2, caught(pcall(handler, (...)))))
 end
 
 local function protected_with(f, handler) return handled(handler, caught(pcall(f))) end

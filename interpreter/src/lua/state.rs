@@ -47,6 +47,7 @@ const RANDOM_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(super) enum Stop {
     Deadline,
     Instructions,
+    Memory,
 }
 
 /// The run has to stop.
@@ -212,8 +213,25 @@ impl RunState {
         self.stop().is_some()
     }
 
+    /// Whether the run has to stop, now that this error was caught.
+    pub(super) fn is_over_by(&self, error: &mlua::Value) -> bool {
+        let is_out_of_memory = match error {
+            mlua::Value::Error(error) => super::is_out_of_memory(error),
+            mlua::Value::String(message) => message.as_bytes() == super::OUT_OF_MEMORY.as_bytes(),
+            _ => false,
+        };
+        if is_out_of_memory {
+            self.set_stop(Stop::Memory);
+        }
+        self.is_over()
+    }
+
     fn set_stop(&self, stop: Stop) {
-        let code = if stop == Stop::Deadline { 1 } else { 2 };
+        let code = match stop {
+            Stop::Deadline => 1,
+            Stop::Instructions => 2,
+            Stop::Memory => 3,
+        };
         // The first reason is the one that is told.
         let _ = self
             .0
@@ -225,7 +243,8 @@ impl RunState {
         match self.0.stop.load(Ordering::Relaxed) {
             0 => None,
             1 => Some(Stop::Deadline),
-            _ => Some(Stop::Instructions),
+            2 => Some(Stop::Instructions),
+            _ => Some(Stop::Memory),
         }
     }
 

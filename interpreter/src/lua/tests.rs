@@ -16,6 +16,7 @@ use super::*;
 use crate::layer::{Answer, Clock, Context, Options, Question, StoppedClock};
 
 mod adversarial;
+mod calls;
 mod contract;
 mod dialect;
 mod translation;

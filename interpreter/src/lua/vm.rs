@@ -20,6 +20,10 @@ const LOADED_FACTOR: usize = 8;
 /// A state that has grown beyond this, compiled scripts aside, is not used again.
 const MAX_IDLE_MEMORY: usize = 8 << 20;
 
+/// Calls that may be nested in each other; the hook looks now and then, so a few more can pass. The reference allows 256, of which
+/// a protected call takes two; here it takes three.
+const MAX_CALLS: usize = 400;
+
 /// A state of the engine.
 pub(super) struct Vm {
     pub(super) lua: Lua,
@@ -46,7 +50,9 @@ struct Loaded {
 
 impl Vm {
     pub(super) fn new() -> mlua::Result<Self> {
-        let options = LuaOptions::new().catch_rust_panics(false);
+        // The engine's own `pcall` and `xpcall` look for room on the stack before they return; those that mlua puts in their
+        // place to let panics pass do not.
+        let options = LuaOptions::new().catch_rust_panics(true);
         let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, options)?;
         let state = RunState::new();
         let host = library::host(&lua, &state)?;
@@ -61,10 +67,9 @@ impl Vm {
         lua.set_hook(triggers, move |lua, _| {
             own.watch(lua, 0);
             if own.spend(HOOK_INTERVAL) {
-                Err(mlua::Error::RuntimeError(match library::script_line(lua) {
-                    Some(line) => format!("script:{line}: stopped"),
-                    None => "stopped".to_owned(),
-                }))
+                Err(library::interruption(lua, "stopped"))
+            } else if lua.inspect_stack(MAX_CALLS, |_| ()).is_some() {
+                Err(library::interruption(lua, library::OVERFLOW))
             } else {
                 Ok(VmState::Continue)
             }
@@ -226,6 +231,7 @@ impl Vm {
             Some(Stop::Instructions) => {
                 error.message = format!("ran more than {} instructions", limits.instructions);
             }
+            Some(Stop::Memory) => error.message = used_up(limits),
             None => {}
         }
         error
@@ -238,7 +244,7 @@ impl Vm {
             explained.line = explained.line.or(self.state.last_line());
         }
         if self.state.stop().is_none() && super::is_out_of_memory(error) {
-            explained.message = format!("used more than {} MiB of memory", limits.memory >> 20);
+            explained.message = used_up(limits);
             explained.line = explained.line.or(self.state.last_line());
         }
         self.stopped(explained, limits)
@@ -254,6 +260,10 @@ impl Vm {
     pub(super) fn loaded_scripts(&self) -> usize {
         self.loaded.len()
     }
+}
+
+fn used_up(limits: &Limits) -> String {
+    format!("used more than {} MiB of memory", limits.memory >> 20)
 }
 
 fn cost(script: &Script) -> usize {

@@ -142,29 +142,28 @@ fn requests_as_kube_scheduler(spec: &Value) -> Amounts<'_> {
 /// The requests of a container, or of a whole pod; a resource with a limit alone requests its limit.
 fn container_requests(container: &Value) -> Amounts<'_> {
     let mut requests = amounts(set(container, &["resources", "limits"]));
-    if let Some(explicit) = set(container, &["resources", "requests"]) {
-        requests.extend(amounts(Some(explicit)));
-    }
+    count(&mut requests, set(container, &["resources", "requests"]));
     requests
 }
 
 fn amounts(quantities: Option<&Value>) -> Amounts<'_> {
-    let Some(quantities) = quantities.and_then(Value::as_object) else {
-        return Amounts::new();
-    };
-    let counted = quantities.iter().filter_map(|(name, quantity)| {
-        let unit = unit(name)?;
-        let quantity = Quantity::from_json(quantity).ok()?;
-        Some((
-            name.as_str(),
-            if unit == Unit::Milli {
-                quantity.ceil_milli()
-            } else {
-                quantity.ceil()
-            },
-        ))
-    });
-    counted.collect()
+    let mut amounts = Amounts::new();
+    count(&mut amounts, quantities);
+    amounts
+}
+
+/// Enters the quantities, in place of those that are there under their names.
+fn count<'a>(amounts: &mut Amounts<'a>, quantities: Option<&'a Value>) {
+    let quantities = quantities.and_then(Value::as_object).into_iter().flatten();
+    for (name, quantity) in quantities {
+        if let (Some(unit), Ok(quantity)) = (unit(name), Quantity::from_json(quantity)) {
+            let amount = match unit {
+                Unit::Milli => quantity.ceil_milli(),
+                Unit::Whole => quantity.ceil(),
+            };
+            amounts.insert(name, amount);
+        }
+    }
 }
 
 fn add<'a>(total: &mut Amounts<'a>, more: &Amounts<'a>) {

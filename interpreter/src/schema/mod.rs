@@ -9,6 +9,7 @@
 //! from `k8s-openapi`, and a test fails when the two differ. `multicluster.txt` adds the types of another project, and
 //! `karmada.txt` our own: there `!` behind a name marks a field that has to be there.
 
+mod fields;
 mod types;
 
 use std::collections::HashMap;
@@ -19,12 +20,15 @@ use serde_json::{Map, Value};
 
 use crate::quantity::Quantity;
 use crate::rfc3339;
+use fields::{Fields, Member};
 pub(crate) use types::TypeName;
 
 const TABLE: &str = include_str!("types.txt");
 /// Types that are not Kubernetes' own, in the same form, written by hand.
 const MULTICLUSTER: &str = include_str!("multicluster.txt");
 const KARMADA: &str = include_str!("karmada.txt");
+
+const MISSING: &str = "required, but missing";
 
 /// Where an object does not fit its type, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,54 +60,13 @@ enum Shape {
     OneOf(usize),
 }
 
-/// Fields of a type, sorted by name.
-#[derive(Debug, Default)]
-struct Fields {
-    /// The first bytes of each name as a number, which sorts like the name. Comparing these finds most fields, and tells
-    /// most unknown members, without a look at the names.
-    heads: Vec<u64>,
-    members: Vec<(&'static str, Shape)>,
-    /// Names of fields that have to be there.
-    required: Vec<&'static str>,
-}
-
-impl Fields {
-    fn push(&mut self, name: &'static str, shape: Shape) {
-        let name = match name.strip_suffix('!') {
-            Some(name) => {
-                self.required.push(name);
-                name
-            }
-            None => name,
-        };
-        self.heads.push(head(name));
-        self.members.push((name, shape));
-    }
-
-    fn find(&self, name: &str) -> Option<(&'static str, Shape)> {
-        let wanted = head(name);
-        let first = self.heads.partition_point(|head| *head < wanted);
-        let candidates = self.members.get(first..)?.iter().zip(&self.heads[first..]);
-        let mut candidates = candidates.take_while(|(_, head)| **head == wanted);
-        candidates
-            // Equal heads are equal names where a head holds the whole name.
-            .find(|(field, _)| field.0.len() == name.len() && (name.len() <= 8 || field.0 == name))
-            .map(|(field, _)| *field)
-    }
-}
-
-fn head(name: &str) -> u64 {
-    let mut bytes = [0; 8];
-    let length = name.len().min(8);
-    bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
-    u64::from_be_bytes(bytes)
-}
-
 struct Table {
     types: Vec<Fields>,
     shapes: Vec<Shape>,
     words: Vec<Vec<&'static str>>,
     index: HashMap<&'static str, usize>,
+    /// The shapes of the types that have a [`TypeName`], in their order.
+    named: Vec<Shape>,
 }
 
 /// Whether the object fits the type of that name.
@@ -133,16 +96,30 @@ pub(crate) fn decode_list<T: DeserializeOwned>(
     for (position, item) in items.iter().enumerate() {
         table
             .check(shape, item)
-            .map_err(|trail| trail.at(format!("[{position}]")).into_mismatch())?;
+            .map_err(|trail| trail.in_item(position).into_mismatch())?;
     }
     decode_checked(list)
 }
 
 fn decode_checked<T: DeserializeOwned>(value: Value) -> Result<T, Mismatch> {
-    // The table takes a null for the zero value of any type, and a list or map of strings can hold none.
-    serde_json::from_value(value).map_err(|error| {
-        Trail::new(format!("a null stands where a value has to be: {error}")).into_mismatch()
+    // The table takes a null for the zero value of any type, and 3.0 for 3; lists and maps can hold no null, and fields of an
+    // integer no fraction.
+    serde_path_to_error::deserialize(value).map_err(|error| Mismatch {
+        path: error.path().to_string(),
+        problem: if error.inner().to_string().contains("null") {
+            "null, where a value has to be".to_owned()
+        } else {
+            "has a form that the field does not take".to_owned()
+        },
     })
+}
+
+/// All places where an object does not fit the type of that name.
+pub(crate) fn mismatches(type_name: TypeName, object: &Value) -> Vec<Mismatch> {
+    let table = Table::loaded();
+    let mut found = Vec::new();
+    table.mismatches(table.shape_of(type_name), object, "", &mut found);
+    found
 }
 
 /// Members of an object that its type does not know, each with the names that it could have meant.
@@ -157,8 +134,53 @@ pub(crate) fn unknown(type_name: TypeName, object: &Value) -> Vec<Mismatch> {
 
 impl Table {
     fn shape_of(&self, type_name: TypeName) -> Shape {
-        let index = self.index.get(type_name.as_str());
-        index.map_or(Shape::Any, |&index| Shape::Object(index))
+        self.named[type_name as usize]
+    }
+
+    fn mismatches(&self, shape: Shape, value: &Value, path: &str, found: &mut Vec<Mismatch>) {
+        let below = |key: &str| match path {
+            "" => key.to_owned(),
+            path => format!("{path}.{key}"),
+        };
+        match (shape, value) {
+            (Shape::Object(index), Value::Object(map)) => {
+                let fields = &self.types[index];
+                for (key, value) in map {
+                    if let Some(member) = fields.find(key) {
+                        self.mismatches(member.shape, value, &below(key), found);
+                    }
+                }
+                let is_missing = |name: &&&str| map.get(**name).is_none_or(Value::is_null);
+                let missing = fields.required.iter().filter(is_missing);
+                found.extend(missing.map(|name| Mismatch {
+                    path: below(name),
+                    problem: MISSING.to_owned(),
+                }));
+            }
+            (Shape::List(items), Value::Array(list)) => {
+                for (position, item) in list.iter().enumerate() {
+                    let path = format!("{path}[{position}]");
+                    self.mismatches(self.shapes[items], item, &path, found);
+                }
+            }
+            (Shape::Map(values), Value::Object(map)) => {
+                for (key, value) in map {
+                    let path = format!("{path}[{key}]");
+                    self.mismatches(self.shapes[values], value, &path, found);
+                }
+            }
+            _ => {
+                if let Err(trail) = self.check(shape, value) {
+                    let Mismatch { path: own, problem } = trail.into_mismatch();
+                    let path = if path.is_empty() {
+                        own
+                    } else {
+                        path.to_owned()
+                    };
+                    found.push(Mismatch { path, problem });
+                }
+            }
+        }
     }
 
     /// Objects in lists are left alone: only metadata has any.
@@ -171,10 +193,13 @@ impl Table {
                 format!("{path}.{key}")
             };
             match fields.find(key) {
-                Some((_, Shape::Object(index))) => self.unknown(index, value, &path, found),
+                Some(Member {
+                    shape: Shape::Object(index),
+                    ..
+                }) => self.unknown(*index, value, &path, found),
                 Some(_) => {}
                 None => {
-                    let known: Vec<_> = fields.members.iter().map(|(name, _)| *name).collect();
+                    let known: Vec<_> = fields.members.iter().map(|it| it.name).collect();
                     found.push(Mismatch {
                         path,
                         problem: format!("unknown field; known here: {}", known.join(", ")),
@@ -201,6 +226,7 @@ impl Table {
             shapes: Vec::new(),
             words: Vec::new(),
             index,
+            named: Vec::new(),
         };
         for line in lines() {
             let Some(field) = line.strip_prefix(' ') else {
@@ -215,6 +241,10 @@ impl Table {
                 fields.push(name, shape);
             }
         }
+        table.named = TypeName::ALL
+            .iter()
+            .map(|name| table.shape(name.as_str()))
+            .collect();
         table
     }
 
@@ -250,93 +280,94 @@ impl Table {
         }
     }
 
+    #[inline]
     fn check(&self, shape: Shape, value: &Value) -> Result<(), Trail> {
-        let fits = match (shape, value) {
-            (_, Value::Null)
-            | (Shape::Any, _)
-            | (Shape::Bool, Value::Bool(_))
-            | (Shape::Number, Value::Number(_))
-            | (Shape::Text | Shape::IntOrString, Value::String(_)) => true,
-            (Shape::Int64, Value::Number(number)) => {
-                number.as_i64().is_some() || is_integral(number)
+        if shape.takes(value) {
+            Ok(())
+        } else {
+            self.check_closely(shape, value)
+        }
+    }
+
+    fn check_closely(&self, shape: Shape, value: &Value) -> Result<(), Trail> {
+        match (shape, value) {
+            (Shape::Int64, Value::Number(number))
+                if number.as_i64().is_some() || is_integral(number) =>
+            {
+                Ok(())
             }
-            (Shape::Int32 | Shape::IntOrString, Value::Number(number)) => {
-                return match integer(number) {
-                    Some(number) if i32::try_from(number).is_ok() => Ok(()),
-                    Some(_) => Err(Trail::new(format!(
-                        "{number} is outside the range of a 32-bit integer"
-                    ))),
-                    None => Err(Trail::new(format!("{number} is no integer"))),
-                };
-            }
-            (Shape::Time, Value::String(text)) => {
-                return match rfc3339::parse(text) {
-                    Some(_) => Ok(()),
-                    None => Err(Trail::new(format!("{text:?} is no RFC 3339 time"))),
-                };
-            }
-            (Shape::Quantity, Value::String(_) | Value::Number(_)) => {
-                return check_quantity(value);
-            }
+            (Shape::Int32 | Shape::IntOrString, Value::Number(number)) => match integer(number) {
+                Some(number) if i32::try_from(number).is_ok() => Ok(()),
+                found => Err(Trail::no_int32(number, found)),
+            },
+            (Shape::Time, Value::String(text)) => match rfc3339::parse(text) {
+                Some(_) => Ok(()),
+                None => Err(Trail::no_time(text)),
+            },
+            (Shape::Quantity, Value::String(_) | Value::Number(_)) => check_quantity(value),
             (Shape::OneOf(words), Value::String(text)) => {
                 let words = &self.words[words];
                 if words.contains(&text.as_str()) {
-                    return Ok(());
+                    Ok(())
+                } else {
+                    Err(Trail::none_of(text, words))
                 }
-                let words = words.join(", ");
-                return Err(Trail::new(format!("{text:?} is none of {words}")));
             }
             (Shape::List(items), Value::Array(list)) => {
                 let items = self.shapes[items];
                 for (position, item) in list.iter().enumerate() {
-                    self.check(items, item)
-                        .map_err(|trail| trail.at(format!("[{position}]")))?;
+                    if let Err(trail) = self.check(items, item) {
+                        return Err(trail.in_item(position));
+                    }
                 }
-                true
+                Ok(())
             }
             (Shape::Map(values), Value::Object(map)) => {
                 let values = self.shapes[values];
                 for (key, value) in map {
-                    self.check(values, value)
-                        .map_err(|trail| trail.at(format!("[{key}]")))?;
+                    if let Err(trail) = self.check(values, value) {
+                        return Err(trail.in_value(key));
+                    }
                 }
-                true
+                Ok(())
             }
             (Shape::Object(index), Value::Object(map)) => {
-                self.check_fields(&self.types[index], map)?;
-                true
+                self.check_fields(&self.types[index], map)
             }
-            _ => false,
-        };
-        if fits {
-            Ok(())
-        } else {
-            Err(Trail::new(format!(
-                "expected {}, found {}",
-                shape.name(),
-                kind_of(value)
-            )))
+            _ => Err(Trail::unfit(shape, value)),
         }
     }
 
     fn check_fields(&self, fields: &Fields, map: &Map<String, Value>) -> Result<(), Trail> {
         for (key, value) in map {
-            if let Some((name, shape)) = fields.find(key) {
-                self.check(shape, value)
-                    .map_err(|trail| trail.at(format!(".{name}")))?;
+            if let Some(member) = fields.find(key)
+                && let Err(trail) = self.check(member.shape, value)
+            {
+                return Err(trail.in_field(member.name));
             }
         }
         let is_missing = |name: &&&str| map.get(**name).is_none_or(Value::is_null);
         match fields.required.iter().find(is_missing) {
-            Some(name) => {
-                Err(Trail::new("required, but missing".to_owned()).at(format!(".{name}")))
-            }
+            Some(name) => Err(Trail::new(MISSING.to_owned()).in_field(name)),
             None => Ok(()),
         }
     }
 }
 
 impl Shape {
+    /// Whether the value fits, where that is told from its kind alone.
+    #[inline]
+    fn takes(self, value: &Value) -> bool {
+        matches!(
+            (self, value),
+            (_, Value::Null)
+                | (Self::Any, _)
+                | (Self::Bool, Value::Bool(_))
+                | (Self::Number, Value::Number(_))
+                | (Self::Text | Self::IntOrString, Value::String(_))
+        )
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Any => "anything",
@@ -353,27 +384,73 @@ impl Shape {
     }
 }
 
-/// A mismatch whose path is being put together from the inside out.
-struct Trail {
+/// A mismatch whose path is being put together from the inside out. Small, because every step of a check returns one or none.
+struct Trail(Box<Found>);
+
+struct Found {
     segments: Vec<String>,
     problem: String,
 }
 
 impl Trail {
+    #[cold]
     fn new(problem: String) -> Self {
-        Self {
+        Self(Box::new(Found {
             segments: Vec::new(),
             problem,
-        }
+        }))
+    }
+
+    #[cold]
+    fn unfit(shape: Shape, value: &Value) -> Self {
+        Self::new(format!(
+            "expected {}, found {}",
+            shape.name(),
+            kind_of(value)
+        ))
+    }
+
+    #[cold]
+    fn no_int32(number: &serde_json::Number, integer: Option<i64>) -> Self {
+        Self::new(match integer {
+            Some(number) => format!("{number} is outside the range of a 32-bit integer"),
+            None => format!("{number} is no integer"),
+        })
+    }
+
+    #[cold]
+    fn no_time(text: &str) -> Self {
+        Self::new(format!("{text:?} is no RFC 3339 time"))
+    }
+
+    #[cold]
+    fn none_of(text: &str, words: &[&str]) -> Self {
+        Self::new(format!("{text:?} is none of {}", words.join(", ")))
+    }
+
+    #[cold]
+    fn in_item(self, position: usize) -> Self {
+        self.at(format!("[{position}]"))
+    }
+
+    #[cold]
+    fn in_value(self, key: &str) -> Self {
+        self.at(format!("[{key}]"))
+    }
+
+    #[cold]
+    fn in_field(self, name: &str) -> Self {
+        self.at(format!(".{name}"))
     }
 
     fn at(mut self, segment: String) -> Self {
-        self.segments.push(segment);
+        self.0.segments.push(segment);
         self
     }
 
     fn into_mismatch(self) -> Mismatch {
-        let path: String = self.segments.iter().rev().map(String::as_str).collect();
+        let Found { segments, problem } = *self.0;
+        let path: String = segments.iter().rev().map(String::as_str).collect();
         let path = path.strip_prefix('.').unwrap_or(&path);
         Mismatch {
             path: if path.is_empty() {
@@ -381,7 +458,7 @@ impl Trail {
             } else {
                 path.to_owned()
             },
-            problem: self.problem,
+            problem,
         }
     }
 }

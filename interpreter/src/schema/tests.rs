@@ -142,8 +142,35 @@ fn table_is_that_of_k8s_openapi() {
 #[test]
 fn every_named_type_is_in_the_table() {
     let table = Table::loaded();
-    for name in TypeName::ALL {
-        assert!(table.index.contains_key(name.as_str()), "{name:?}");
+    for (position, name) in TypeName::ALL.iter().enumerate() {
+        assert_eq!(*name as usize, position);
+        let index = table.index[name.as_str()];
+        assert_eq!(table.shape_of(*name), Shape::Object(index), "{name:?}");
+    }
+}
+
+#[test]
+fn every_field_is_found_and_nothing_else() {
+    for fields in &Table::loaded().types {
+        for member in &fields.members {
+            let found = fields.find(member.name).map(|it| (it.name, it.shape));
+            assert_eq!(found, Some((member.name, member.shape)));
+            // Names that differ in one place: cut, longer, or with another byte at an end or in the middle.
+            let name = member.name;
+            let middle = name.len() / 2;
+            for other in [
+                name[1..].to_owned(),
+                name[..name.len() - 1].to_owned(),
+                format!("{name}s"),
+                format!("_{}", &name[1..]),
+                format!("{}_{}", &name[..middle], &name[middle + 1..]),
+            ] {
+                let is_known = fields.members.iter().any(|it| it.name == other);
+                assert_eq!(fields.find(&other).is_some(), is_known, "{other}");
+            }
+        }
+        assert!(fields.find("").is_none());
+        assert!(fields.find("no such field of any type").is_none());
     }
 }
 
@@ -154,12 +181,9 @@ fn our_own_types_are_those_of_the_schemas() {
         let properties = schema["properties"].as_object().expect("an object");
         let table = Table::loaded();
         let fields = &table.types[table.index[name]];
-        let mut known: Vec<&str> = fields.members.iter().map(|(name, _)| *name).collect();
+        let mut known: Vec<&str> = fields.members.iter().map(|it| it.name).collect();
         known.sort_unstable();
         assert_eq!(known, properties.keys().collect::<Vec<_>>(), "{name}");
-        for (property, _) in &fields.members {
-            assert!(fields.find(property).is_some(), "{name}: {property}");
-        }
         let mut required: Vec<&str> = schema["required"]
             .as_array()
             .into_iter()

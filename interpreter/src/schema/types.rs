@@ -40,7 +40,7 @@ pub(crate) enum TypeName {
 }
 
 impl TypeName {
-    #[cfg(test)]
+    /// In the order in which they are declared.
     pub(super) const ALL: &'static [Self] = &[
         Self::AggregatedStatusItem,
         Self::Case,

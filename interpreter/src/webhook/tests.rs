@@ -216,6 +216,11 @@ fn responses() {
     );
     check(replicas(), json!({}), Err("the response has no replicas"));
     check(
+        replicas(),
+        json!({"replicas": -1}),
+        Err("-1 is no number of replicas: it has to be 0 or more"),
+    );
+    check(
         Question::Components { object: &thing },
         json!({"components": null}),
         Ok(Answer::Components(vec![])),

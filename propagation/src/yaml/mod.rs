@@ -9,7 +9,7 @@ mod read;
 mod resolve;
 
 pub use print::print;
-pub use read::{ReadError, read};
+pub use read::{ReadError, read, scalar};
 
 #[cfg(test)]
 mod tests;

@@ -111,7 +111,10 @@ impl<'a> Reader<'a> {
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = tag.as_ref().map(ToString::to_string);
-                (anchor, scalar(&text, style, tag.as_deref())?)
+                (
+                    anchor,
+                    scalar_node(&text, style == ScalarStyle::Plain, tag.as_deref())?,
+                )
             }
             Event::SequenceStart(_, anchor, _) => {
                 let mut list = Vec::new();
@@ -200,7 +203,12 @@ fn key_text(key: Value) -> Result<String, ReadError> {
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&str>) -> Result<Node, ReadError> {
+/// What a scalar means that is plain, which is to say not quoted, or has a tag such as `!!str`.
+pub fn scalar(text: &str, is_plain: bool, tag: Option<&str>) -> Result<Value, ReadError> {
+    scalar_node(text, is_plain, tag).map(|node| node.value)
+}
+
+fn scalar_node(text: &str, is_plain: bool, tag: Option<&str>) -> Result<Node, ReadError> {
     let invalid = |tag: &str| ReadError::Tagged {
         tag: tag.to_owned(),
         text: text.to_owned(),
@@ -223,7 +231,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&str>) -> Result<Node, Rea
             }
             resolved
         }
-        _ if style == ScalarStyle::Plain => resolve(text),
+        _ if is_plain => resolve(text),
         _ => Scalar::String,
     };
     let merge = resolved == Scalar::Merge;

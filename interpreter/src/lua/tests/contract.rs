@@ -34,12 +34,20 @@ fn replicas() {
         Ok(Answer::Replicas(2, None)),
     );
     check_both(
-        "GetReplicas = function(o) return -1, {} end",
+        "GetReplicas = function(o) return 0, {} end",
         &question,
         Ok(Answer::Replicas(
-            -1,
+            0,
             Some(crds::work::ReplicaRequirements::default()),
         )),
+    );
+    let fewer = "\nfunction GetReplicas(o) return -1 end";
+    check(true, fewer, &question, Ok(Answer::Replicas(-1, None)));
+    check(
+        false,
+        fewer,
+        &question,
+        Err("line 2: GetReplicas: -1 is no number of replicas: it has to be 0 or more"),
     );
     let script = "function GetReplicas(o) return 1, {resourceRequest = {cpu = '0.5', memory = 1024}, namespace = 'n',
         nodeClaim = {nodeSelector = {a = 'b'}, tolerations = {{key = 'k', tolerationSeconds = 5}}}, unknown = 1} end";
@@ -396,17 +404,17 @@ fn the_function_has_to_exist() {
     check_both(
         "function Other() end",
         &question,
-        Err("not found function InterpretHealth"),
+        Err("line 1: not found function InterpretHealth"),
     );
     check_both(
-        "InterpretHealth = 5",
+        "local n = 5\nInterpretHealth = n",
         &question,
-        Err("InterpretHealth is a number, not a function"),
+        Err("line 2: InterpretHealth is a number, not a function"),
     );
     check_both(
         "local function InterpretHealth() end",
         &question,
-        Err("not found function InterpretHealth"),
+        Err("line 1: not found function InterpretHealth"),
     );
     check_both(
         "function InterpretHealth(",

@@ -202,6 +202,16 @@ fn strings() {
         "return string.match('a', '[')",
         "line 1: malformed pattern (missing ']')",
     );
+    for pattern in ["a)", "b)"] {
+        check_error(
+            &format!("return string.find('a', '{pattern}')"),
+            "line 1: invalid pattern capture",
+        );
+    }
+    check(
+        "return string.find('a)', 'a)', 1, true), string.find('a)', 'a%)')",
+        "1 1 2",
+    );
     check_error(
         "return string.upper({})",
         "line 1: bad argument #1 (string expected, got table)",
@@ -268,6 +278,18 @@ fn errors_can_be_caught() {
     check(
         "return pcall(function(...) return ... end, 1, nil, 3)",
         "true 1 nil 3",
+    );
+    check(
+        "return xpcall(function() error('a', 0) end, function(e) error('H:' .. e, 0) end)",
+        "false H:a",
+    );
+    check(
+        "return xpcall(function() error('a', 0) end, function(e) return 1, 2 end)",
+        "false 1",
+    );
+    check(
+        "return xpcall(function() return 1, 2 end, error)",
+        "true 1 2",
     );
     check_error("error('m')", "line 1: m");
     check_error("error({code = 1})", "line 1: error object is a table");

@@ -1,15 +1,16 @@
-//! The fuzz targets on seeds and on random input, so that they keep compiling and keep finding nothing.
+//! What scripts, objects and replies of webhooks can never do, whatever they are: end the process, or outlast their limits.
+//!
+//! Each target runs on seeds and on random input. To look further, give the number of inputs:
+//! `PROPTEST_CASES=1000000 cargo test --release -p navarch-interpreter --test fuzz`. What fails is kept in a file that the
+//! test names, and is tried first from then on.
 
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-#[path = "../fuzz/harness/object.rs"]
 mod object;
-#[path = "../fuzz/harness/reply.rs"]
 mod reply;
-#[path = "../fuzz/harness/script.rs"]
 mod script;
 
 /// Scripts that reach the engine, its libraries and the reading of results.
@@ -21,6 +22,11 @@ const SCRIPTS: &[&str] = &[
     "local kube = require('kube') function GetReplicas(o) return 1, kube.accuratePodRequirements({spec = {containers = {{}}}}) end",
     "function GetReplicas(o) while true do end end",
     "function GetReplicas(o) local s = 'x' while true do s = s .. s end end",
+    "function GetReplicas(o) local t = {} for i = 1, 300 do t[i] = i end return pcall(unpack, t) end",
+    "function GetReplicas(o) return pcall(GetReplicas, o) end",
+    "function GetReplicas(o) return xpcall(function() GetReplicas(o) end, function(e) error(e) end) end",
+    "function GetReplicas(o) return 1 + GetReplicas(o) end",
+    "function GetReplicas(o) return #string.format('%s', string.find('a', 'a)')) end",
     "goto nowhere",
     "GetReplicas = 5",
     "\u{0}",
@@ -89,8 +95,16 @@ fn replies() {
     }
 }
 
+/// A few inputs, unless the environment asks for more.
+fn config() -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(64),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(config())]
 
     #[test]
     fn random_scripts(source in "\\PC{0,80}") {
