@@ -11,8 +11,10 @@ use propagation::pace::{Pace, SECOND};
 
 /// As many objects in progress are a crowd.
 const CROWD: usize = 16;
+/// The longest until a held object is looked at again: by then the crowd may be gone.
+const LOOK: Duration = Duration::from_secs(10);
 /// How long the changes of one object are gathered in a crowd.
-const CROWDED: Duration = Duration::from_millis(400);
+const CROWDED: Duration = Duration::from_secs(1);
 /// With so many entries it is time to forget those that say nothing any more.
 const SWEEP: usize = 1024;
 
@@ -40,17 +42,18 @@ impl Pacer {
     pub(crate) fn wait(&self, key: &Key, news: Pace) -> Duration {
         let now = Instant::now();
         let mut state = self.0.lock();
-        let busy = state.is_busy();
+        let crowd = u32::try_from(state.held).unwrap_or(u32::MAX);
         let entry = state.entries.get(key).copied().unwrap_or_default();
         let held_since = entry.held_since.unwrap_or(now);
         let wait = Pace {
             was_settled: news.was_settled && !entry.moved,
             held: now - held_since,
             since_write: entry.written.map(|at| now - at),
-            busy,
+            crowd,
             ..news
         }
-        .wait();
+        .wait()
+        .min(LOOK);
         if !wait.is_zero() {
             if entry.held_since.is_none() {
                 state.held += 1;
@@ -121,7 +124,7 @@ mod tests {
             is_settled,
             held: Duration::ZERO,
             since_write: None,
-            busy: false,
+            crowd: 0,
             is_silent: false,
         }
     }

@@ -1,8 +1,8 @@
 //! How soon a changed status is written.
 //!
 //! While a workload starts, its status changes with every pod, in every member. What counts is what comes of it, and failures:
-//! these are written at once. What lies between is progress, which is written about once a second, and more rarely while a great
-//! many objects progress at the same time.
+//! these are written at once. What lies between is progress, which is written about once a second, and more rarely the more
+//! objects progress at the same time.
 
 use std::time::Duration;
 
@@ -11,8 +11,10 @@ use crds::work::{Binding, ResourceHealth, Work, WorkStatus};
 
 /// How long progress is gathered, and how much time lies between two writes about an object that is settled and keeps changing.
 pub const SECOND: Duration = Duration::from_secs(1);
-/// How long progress is gathered while a great many objects progress.
-pub const BUSY: Duration = Duration::from_secs(20);
+/// So many objects' progress is written a second, all together.
+const PROGRESS_A_SECOND: u32 = 2;
+/// The longest that progress is gathered, however many objects progress.
+const LONGEST: Duration = Duration::from_mins(1);
 /// How long the first report is waited for.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -30,8 +32,8 @@ pub struct Pace {
     pub held: Duration,
     /// How long ago the last write was; `None` if long ago.
     pub since_write: Option<Duration>,
-    /// A great many objects progress.
-    pub busy: bool,
+    /// So many objects have progress that waits to be written.
+    pub crowd: u32,
     /// Nobody has reported anything yet.
     pub is_silent: bool,
 }
@@ -47,12 +49,9 @@ impl Pace {
                 .since_write
                 .map_or(Duration::ZERO, |since| SECOND.saturating_sub(since));
         }
-        let gathered = match (self.is_silent, self.busy) {
-            (_, true) => BUSY,
-            (true, false) => SILENCE,
-            (false, false) => SECOND,
-        };
-        gathered.saturating_sub(self.held)
+        let share = (SECOND / PROGRESS_A_SECOND).saturating_mul(self.crowd);
+        let gathered = if self.is_silent { SILENCE } else { SECOND };
+        gathered.max(share.min(LONGEST)).saturating_sub(self.held)
     }
 }
 
@@ -186,10 +185,18 @@ mod tests {
                 ms(0),
             ),
             (
+                "progress of a few",
+                Pace {
+                    crowd: 2,
+                    ..progress
+                },
+                ms(1000),
+            ),
+            (
                 "progress in a crowd",
                 Pace {
                     held: ms(1000),
-                    busy: true,
+                    crowd: 40,
                     ..progress
                 },
                 ms(19_000),
@@ -198,10 +205,18 @@ mod tests {
                 "progress in a crowd, enough",
                 Pace {
                     held: ms(20_000),
-                    busy: true,
+                    crowd: 40,
                     ..progress
                 },
                 ms(0),
+            ),
+            (
+                "progress of everything there is",
+                Pace {
+                    crowd: u32::MAX,
+                    ..progress
+                },
+                ms(60_000),
             ),
             (
                 "nobody has reported",
