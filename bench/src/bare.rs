@@ -1,7 +1,8 @@
 //! The limit: the API writes that propagation cannot do without, done by a writer that thinks nothing and waits for nothing.
 //!
 //! Per Deployment and with three members these are eleven writes to the control plane (template, claim, binding, its clusters, three
-//! Works, three Work status, the binding's status) and one create in each member.
+//! Works, three Work status, the binding's status) and one create in each member. A single change of replicas is a chain of four:
+//! template, binding, and for each member at the same time Work and object.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -18,7 +19,27 @@ use kube::{
 use serde_json::{Value, json};
 use testbed::Bed;
 
-use crate::load::{self, NAMESPACE};
+use crate::{
+    load::{self, NAMESPACE},
+    lone,
+    observe::{Observer, until},
+    server,
+    summary::{Percentiles, percentiles},
+};
+
+/// How long the pods of all members may take to become ready.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// What the machine and its API servers allow.
+#[derive(Debug)]
+pub(crate) struct Bare {
+    /// How long all Deployments took.
+    pub(crate) total: Duration,
+    /// What they cost this process, which does nothing but send the requests and read the replies.
+    pub(crate) cpu_seconds: f64,
+    /// Single changes, from the user's request until every member has answered.
+    pub(crate) lone: Percentiles,
+}
 
 struct Writer {
     control_plane: Client,
@@ -26,13 +47,14 @@ struct Writer {
     replicas: i32,
 }
 
-/// Writes `count` Deployments with `writers` at a time; returns how long it took.
+/// Writes `count` Deployments with `writers` at a time, and then `changes` single changes.
 pub(crate) async fn run(
     bed: &Bed,
     count: usize,
     writers: usize,
     replicas: i32,
-) -> anyhow::Result<Duration> {
+    changes: usize,
+) -> anyhow::Result<Bare> {
     let control_plane = bed.control_plane().client();
     load::namespace(&control_plane).await?;
     let mut members = Vec::new();
@@ -40,7 +62,7 @@ pub(crate) async fn run(
         load::namespace(&member.client()).await?;
         let namespace = Namespace {
             metadata: ObjectMeta {
-                name: Some(format!("karmada-es-{}", member.name())),
+                name: Some(space(member.name())),
                 ..ObjectMeta::default()
             },
             ..Namespace::default()
@@ -56,6 +78,7 @@ pub(crate) async fn run(
         replicas,
     };
     let next = AtomicUsize::new(0);
+    let cpu_before = server::usage("self")?.cpu_seconds;
     let started = Instant::now();
     try_join_all((0..writers).map(|_| async {
         loop {
@@ -67,7 +90,29 @@ pub(crate) async fn run(
         }
     }))
     .await?;
-    Ok(started.elapsed())
+    let total = started.elapsed();
+    let cpu_seconds = server::usage("self")?.cpu_seconds - cpu_before;
+
+    let of_member = |(_, client): &(String, Client)| Observer::start(client, 1);
+    let observers: Vec<Observer> = writer.members.iter().map(of_member).collect();
+    let mut lone = Vec::new();
+    for change in 0..changes {
+        let settled = || {
+            let settled = |seen: &Observer| {
+                let seen = seen.all();
+                seen.len() >= count && seen.values().all(|it| it.complete.is_some())
+            };
+            observers.iter().all(settled)
+        };
+        until("ready pods", PATIENCE, Duration::from_millis(100), settled).await?;
+        tokio::time::sleep(lone::REST).await;
+        lone.push(writer.change(change % count, replicas + 1).await?);
+    }
+    Ok(Bare {
+        total,
+        cpu_seconds,
+        lone: percentiles(lone),
+    })
 }
 
 impl Writer {
@@ -86,7 +131,7 @@ impl Writer {
             .await?;
 
         let bindings = self.objects("work.karmada.io", "v1alpha2", "ResourceBinding", NAMESPACE);
-        let binding_name = format!("{name}-deployment");
+        let binding_name = binding_name(&name);
         let binding = json!({
             "apiVersion": "work.karmada.io/v1alpha2", "kind": "ResourceBinding",
             "metadata": {
@@ -145,6 +190,36 @@ impl Writer {
         Ok(())
     }
 
+    /// Scales one Deployment, as a user does, and carries that to the members.
+    async fn change(&self, index: usize, replicas: i32) -> anyhow::Result<Duration> {
+        let name = load::name(index);
+        let params = PatchParams::default();
+        let scaled = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        let started = Instant::now();
+        let templates: Api<Deployment> = Api::namespaced(self.control_plane.clone(), NAMESPACE);
+        let template = templates.patch(&name, &params, &scaled).await?;
+        let clusters: Vec<Value> = self
+            .members
+            .iter()
+            .map(|(member, _)| json!({"name": member, "replicas": replicas}))
+            .collect();
+        let placed = json!({"spec": {"replicas": replicas, "clusters": clusters}});
+        self.objects("work.karmada.io", "v1alpha2", "ResourceBinding", NAMESPACE)
+            .patch(&binding_name(&name), &params, &Patch::Merge(&placed))
+            .await?;
+        try_join_all(self.members.iter().map(|(member, client)| async {
+            let work = json!({"spec": {"workload": {"manifests": [&template]}}});
+            self.objects("work.karmada.io", "v1alpha1", "Work", &space(member))
+                .patch(&work_name(&name), &params, &Patch::Merge(&work))
+                .await?;
+            let objects: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
+            objects.patch(&name, &params, &scaled).await?;
+            anyhow::Ok(())
+        }))
+        .await?;
+        Ok(started.elapsed())
+    }
+
     /// Work, object in the member and the Work's status.
     async fn deliver(
         &self,
@@ -153,9 +228,9 @@ impl Writer {
         template: &Deployment,
     ) -> anyhow::Result<()> {
         let name = template.metadata.name.clone().unwrap_or_default();
-        let space = format!("karmada-es-{member}");
+        let space = space(member);
         let works = self.objects("work.karmada.io", "v1alpha1", "Work", &space);
-        let work_name = format!("{name}-687f7fb96f");
+        let work_name = work_name(&name);
         let mut manifest = template.clone();
         manifest.status = None;
         manifest.metadata = ObjectMeta {
@@ -230,6 +305,18 @@ impl Writer {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         Api::namespaced_with(self.control_plane.clone(), namespace, &resource)
     }
+}
+
+fn space(member: &str) -> String {
+    format!("karmada-es-{member}")
+}
+
+fn binding_name(template: &str) -> String {
+    format!("{template}-deployment")
+}
+
+fn work_name(template: &str) -> String {
+    format!("{template}-687f7fb96f")
 }
 
 fn condition(of: &str) -> Value {

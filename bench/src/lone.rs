@@ -19,6 +19,9 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// What still runs, events above all, does not belong to the next change.
+pub(crate) const REST: Duration = Duration::from_millis(150);
+
 /// Times of single changes.
 #[derive(Debug, Serialize)]
 pub(crate) struct Lone {
@@ -76,8 +79,7 @@ pub(crate) async fn measure(
         arrived.extend(last_in.map(|at| at - started));
         returned.extend(last_done.map(|at| back.saturating_duration_since(at)));
         complete.push(back - started);
-        // What still runs, events above all, does not belong to the next change.
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        tokio::time::sleep(REST).await;
     }
     Ok(Lone {
         changes,

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use testbed::{Bed, NodeShape};
 
 use crate::{
-    bare, history, load,
+    bare::{self, Bare},
+    history, load,
     lone::{self, Lone},
     observe::{Observer, until},
     requests::{self, Writes},
@@ -77,7 +78,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         None
     } else {
         let bed = bed(&args).await?;
-        Some(bare::run(&bed, args.deployments, args.writers, args.replicas).await?)
+        let (count, writers, changes) = (args.deployments, args.writers, args.lone);
+        Some(bare::run(&bed, count, writers, args.replicas, changes).await?)
     };
     let bed = bed(&args).await?;
     let server = Server::start(&binary, &bed)?;
@@ -94,7 +96,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         .map(|member| Observer::start(&member.client(), 1))
         .collect();
 
-    let load = load_up(&args, &control_plane, &server, &templates, &members, bare).await?;
+    let to = bare.as_ref();
+    let load = load_up(&args, &control_plane, &server, &templates, &members, to).await?;
     let lone: Option<Lone> = if args.lone == 0 {
         None
     } else {
@@ -125,6 +128,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "at": jiff::Timestamp::now().to_string(),
         "load": load,
         "lone": lone,
+        "lone_bare": bare.map(|bare| bare.lone),
         "restart": restart,
     });
     tell(&args, &figures)
@@ -152,7 +156,7 @@ async fn load_up(
     server: &Server,
     templates: &Observer,
     members: &[Observer],
-    bare: Option<Duration>,
+    bare: Option<&Bare>,
 ) -> anyhow::Result<Value> {
     let before = requests::writes(control_plane).await?;
     let cpu_before = server.usage()?.cpu_seconds;
@@ -218,7 +222,8 @@ async fn load_up(
     }
     let count = number(args.deployments);
     let total = (last - started).as_secs_f64();
-    let bare_s = bare.map(|bare| bare.as_secs_f64());
+    let bare_s = bare.map(|bare| bare.total.as_secs_f64());
+    let bare_cpu = bare.map(|bare| round(bare.cpu_seconds * 1000.0 / count, 1));
     let cpu = usage.cpu_seconds - cpu_before;
     let objects: u32 = u32::try_from(requests::total(&writes))?;
     Ok(json!({
@@ -235,6 +240,7 @@ async fn load_up(
         "writes": per_deployment(&writes, count),
         "cpu_seconds": round(cpu, 2),
         "cpu_ms_per_deployment": round(cpu * 1000.0 / count, 1),
+        "bare_cpu_ms_per_deployment": bare_cpu,
         "peak_rss_mib": round(usage.peak_rss_mib, 1),
         "rss_mib": round(usage.rss_mib, 1),
     }))

@@ -106,23 +106,7 @@ impl Server {
     }
 
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        let pid = self.process.id();
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name in parentheses may hold anything; the fields after it are numbers.
-        let (_, fields) = stat.rsplit_once(") ").context("read /proc/PID/stat")?;
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|it| it.parse::<f64>().ok());
-        let cpu = ticks(11).context("utime")? + ticks(12).context("stime")?;
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let kib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().trim_end_matches(" kB").parse::<f64>().ok()
-        };
-        Ok(Usage {
-            cpu_seconds: cpu / TICKS,
-            peak_rss_mib: kib("VmHWM:").context("VmHWM")? / 1024.0,
-            rss_mib: kib("VmRSS:").context("VmRSS")? / 1024.0,
-        })
+        usage(&self.process.id().to_string())
     }
 
     /// Ends the process the hard way, as a failing machine does.
@@ -131,6 +115,26 @@ impl Server {
         self.process.wait()?;
         Ok(())
     }
+}
+
+/// What this process has used: a process id, or `self`.
+pub(crate) fn usage(process: &str) -> anyhow::Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in parentheses may hold anything; the fields after it are numbers.
+    let (_, fields) = stat.rsplit_once(") ").context("read /proc/PID/stat")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let ticks = |at: usize| fields.get(at).and_then(|it| it.parse::<f64>().ok());
+    let cpu = ticks(11).context("utime")? + ticks(12).context("stime")?;
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kib = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse::<f64>().ok()
+    };
+    Ok(Usage {
+        cpu_seconds: cpu / TICKS,
+        peak_rss_mib: kib("VmHWM:").context("VmHWM")? / 1024.0,
+        rss_mib: kib("VmRSS:").context("VmRSS")? / 1024.0,
+    })
 }
 
 impl Drop for Server {
