@@ -409,7 +409,7 @@ spec:
   - {apiVersion: v1, kind: ConfigMap, name: settings}
   - {apiVersion: apps/v1, kind: Deploymnet}
   - {apiVersion: v1, kind: Secret, namespace: elsewhere}
-  - {apiVersion: v1, kind: Service, labelSelector: {matchExpressions: [{key: a, operator: Like, values: [b]}]}}
+  - {apiVersion: v1, kind: Service, labelSelector: {matchExpressions: [{key: a, operator: In}]}}
   placement: {clusterAffinity: {clusterNames: [ghost, member1]}}
 ",
     );
@@ -432,4 +432,20 @@ spec:
     scene
         .until("member1", "configmaps", "settings", "there", |_| true)
         .await;
+    let refused = scene.try_apply(
+        "control",
+        "apiVersion: policy.karmada.io/v1alpha1
+kind: PropagationPolicy
+metadata: {name: unread, namespace: {ns}}
+spec:
+  resourceSelectors:
+  - {apiVersion: v1, kind: Service, labelSelector: {matchExpressions: [{key: a, operator: Like, values: [b]}]}}
+  placement: {clusterAffinity: {}}
+",
+    );
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        told.contains("matchExpressions[0].operator: Unsupported value: \"Like\""),
+        "{told}"
+    );
 }
