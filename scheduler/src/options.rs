@@ -57,6 +57,26 @@ impl Default for Gates {
 }
 
 impl Gates {
+    /// The name of each gate, and what it is about.
+    pub const ALL: &[(&str, &str)] = &[
+        (
+            "CustomizedClusterResourceModeling",
+            "The room of clusters is estimated by their resource models; on by default.",
+        ),
+        (
+            "MultiplePodTemplatesScheduling",
+            "Workloads of components that go to one cluster are placed as whole sets.",
+        ),
+        (
+            "SchedulingOvercommitProtection",
+            "Replicas that the scheduler knows to be under way take room; recorded cases have none.",
+        ),
+        (
+            "WorkloadAffinity",
+            "Groups of workloads keep together, or apart, and the plugins for it are there.",
+        ),
+    ];
+
     /// Sets a gate by its name; false if no decision depends on a gate of this name.
     pub fn set(&mut self, name: &str, enabled: bool) -> bool {
         let gate = match name {
@@ -91,10 +111,18 @@ const OTHER_GATES: &[&str] = &[
 /// Why a list of feature gates is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GateError {
-    #[error("unknown feature gate {name:?}")]
+    #[error(
+        "unknown feature gate {name:?}, expected AllAlpha, AllBeta or some of {}",
+        gate_names()
+    )]
     Unknown { name: String },
     #[error("feature gate {entry:?} must be Name=true or Name=false")]
     Value { entry: String },
+}
+
+fn gate_names() -> String {
+    let names: Vec<&str> = Gates::ALL.iter().map(|&(name, _)| name).collect();
+    names.join(", ")
 }
 
 impl FromStr for Gates {
@@ -331,7 +359,12 @@ mod tests {
         let unknown = GateError::Unknown {
             name: "Wings".to_owned(),
         };
-        assert_eq!("Wings=true".parse::<Gates>(), Err(unknown));
+        assert_eq!("Wings=true".parse::<Gates>(), Err(unknown.clone()));
+        let message = unknown.to_string();
+        for (name, _) in Gates::ALL {
+            assert!(Gates::default().set(name, true), "{name}");
+            assert!(message.contains(name), "{message}");
+        }
         for entry in ["WorkloadAffinity", "WorkloadAffinity=perhaps"] {
             let entry = entry.to_owned();
             assert_eq!(entry.parse::<Gates>(), Err(GateError::Value { entry }));

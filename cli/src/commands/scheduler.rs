@@ -1,5 +1,5 @@
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, ErrorKind, Write},
     num::NonZero,
     panic::resume_unwind,
     sync::{
@@ -106,8 +106,10 @@ fn forms() -> String {
     let switches: Vec<(&str, &str)> = switches.map(|it| (it.name(), it.about())).collect();
     format!(
         "A case:\n{case}\nAn answer:\n{answer}\nA line, and its answer:\n  {CASE}\n  {ANSWER}\n\n\
+         Gates for --feature-gates, besides AllAlpha and AllBeta:\n{}\n\
          Plugins for --plugins, besides * for all and -NAME for all but one:\n  {}\n\n\
          Switches for --compat, besides all and none, and -NAME for all but one:\n{}",
+        rows(Gates::ALL),
         plugins.join(", "),
         rows(&switches).trim_end()
     )
@@ -131,7 +133,7 @@ struct DecideArgs {
     )]
     compat: Compat,
 
-    /// Feature gates, such as `WorkloadAffinity=true`
+    /// Feature gates to turn on or off, such as `WorkloadAffinity=true,MultiplePodTemplatesScheduling=true`
     #[arg(
         long,
         value_name = "LIST",
@@ -156,6 +158,10 @@ struct DecideArgs {
     /// Keep selected clusters that get no replicas
     #[arg(long)]
     enable_empty_workload_propagation: bool,
+
+    /// What takes no place here, to tell where it belongs
+    #[arg(hide = true)]
+    surplus: Option<String>,
 }
 
 pub(crate) fn run(
@@ -164,6 +170,9 @@ pub(crate) fn run(
     global: &Global,
 ) -> Result<(), Failure> {
     let Command::Decide(args) = args.command;
+    if let Some(surplus) = &args.surplus {
+        return Err(unexpected(surplus));
+    }
     let plugins = registry
         .enable(&args.plugins, &args.feature_gates)
         .map_err(|error| Failure::new(format!("--plugins: {error}")))?;
@@ -185,7 +194,9 @@ pub(crate) fn run(
         BufReader::with_capacity(1 << 20, std::io::stdin().lock()),
         std::io::stdout(),
     )?;
-    let Tally { cases, malformed } = tally;
+    let Some(Tally { cases, malformed }) = tally else {
+        return Ok(());
+    };
     if !global.quiet {
         let took = started.elapsed();
         let nanos = took.as_nanos().max(1);
@@ -201,6 +212,16 @@ pub(crate) fn run(
         )));
     }
     Ok(())
+}
+
+/// Tells where an argument belongs that stands by itself.
+fn unexpected(argument: &str) -> Failure {
+    let hint = if argument.parse::<Compat>().is_ok() {
+        format!("a list of switches follows an equals sign: --compat={argument}")
+    } else {
+        format!("cases come on standard input: navarch scheduler decide < {argument}")
+    };
+    Failure::new(format!("unexpected argument {argument:?}")).with_hint(hint)
 }
 
 /// How many lines there were.
@@ -231,12 +252,12 @@ struct Answered {
 }
 
 /// Answers line by line, in order, on several threads. What is answered goes out as soon as there is nothing more to read, so that the
-/// other side of a pipe can wait for it.
+/// other side of a pipe can wait for it. `None` if that side closed it: it has what it wanted.
 fn decide<R: std::io::Read>(
     cases: &Cases,
     mut input: BufReader<R>,
     output: impl Write + Send,
-) -> Result<Tally, Failure> {
+) -> Result<Option<Tally>, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.min(THREADS);
     let (work, batches) = sync_channel::<Batch>(threads);
@@ -254,9 +275,11 @@ fn decide<R: std::io::Read>(
         });
         drop((places, work));
         let written = writer.join().unwrap_or_else(|panic| resume_unwind(panic));
-        let tally =
-            written.map_err(|error| Failure::new(format!("write standard output: {error}")))?;
-        read.map(|()| tally)
+        match written {
+            Ok(tally) => read.map(|()| Some(tally)),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(None),
+            Err(error) => Err(Failure::new(format!("write standard output: {error}"))),
+        }
     })
 }
 
@@ -275,11 +298,8 @@ fn read_batches<R: std::io::Read>(
         number += usize::from(!is_end);
         let is_more_there = !is_end && input.buffer().contains(&b'\n');
         if !text.is_empty() && (!is_more_there || text.len() >= BATCH) {
-            if first == 1 && goes_on(&text) {
-                return Err(Failure::new(
-                    "the first case on standard input goes on in the next line",
-                )
-                .with_hint("one case a line: pipe it through `jq -c .`"));
+            if first == 1 {
+                check_form(&text)?;
             }
             let (answered, place) = sync_channel(1);
             let batch = Batch {
@@ -296,6 +316,45 @@ fn read_batches<R: std::io::Read>(
             return Ok(());
         }
     }
+}
+
+/// Refuses what is no cases at all, or not one a line, by how it begins.
+fn check_form(text: &[u8]) -> Result<(), Failure> {
+    let refused = |message: &str, hint: &str| Err(Failure::new(message).with_hint(hint));
+    if text.starts_with("\u{feff}".as_bytes()) {
+        return refused(
+            "standard input begins with a byte order mark",
+            "pipe it through `jq -c .`, which drops it",
+        );
+    }
+    if is_other_text(text) {
+        return refused(
+            "standard input is no JSON",
+            "one case a line, as JSON: pipe YAML through `yq -o json -I 0 .`, or `yq -c .` of the yq that wraps jq",
+        );
+    }
+    if goes_on(text) {
+        return refused(
+            "the first case on standard input goes on in the next line",
+            "one case a line: pipe it through `jq -c .`",
+        );
+    }
+    Ok(())
+}
+
+/// Whether no line of the text looks like JSON.
+fn is_other_text(text: &[u8]) -> bool {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .peekable();
+    lines.peek().is_some()
+        && lines.all(|line| {
+            !line.starts_with(b"{")
+                && !line.starts_with(b"[")
+                && serde_json::from_slice::<IgnoredAny>(line).is_err()
+        })
 }
 
 /// Whether the text begins with JSON that is printed over several lines.
@@ -372,6 +431,7 @@ mod tests {
             "skipped",
             "ClusterLocality",
             "no-fail-back",
+            "MultiplePodTemplatesScheduling",
         ] {
             assert!(help.contains(word), "{help}");
         }
@@ -398,7 +458,7 @@ mod tests {
             cases: 3,
             malformed: 1,
         };
-        assert_eq!(tally.unwrap(), expected);
+        assert_eq!(tally.unwrap(), Some(expected));
         assert_eq!(
             String::from_utf8(output).unwrap(),
             "{\"clusters\":[{\"name\":\"a\",\"replicas\":0}]}
@@ -423,7 +483,7 @@ mod tests {
             let mut output = Vec::new();
             let reader = BufReader::with_capacity(capacity, input.as_bytes());
             let tally = decide(&Cases::new(Options::default()), reader, &mut output).unwrap();
-            assert_eq!(tally.cases, count as u64);
+            assert_eq!(tally.unwrap().cases, count as u64);
             let expected: Vec<String> = (0..count)
                 .map(|replicas| {
                     format!(
@@ -437,20 +497,26 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_closes_ends_the_work() {
-        struct Closed;
-        impl Write for Closed {
+    fn an_output_that_fails_ends_the_work_and_a_closed_one_silently() {
+        struct Failing(ErrorKind);
+        impl Write for Failing {
             fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
-                Err(std::io::ErrorKind::BrokenPipe.into())
+                Err(self.0.into())
             }
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
         }
         let input = "{}\n".repeat(100_000);
-        let reader = BufReader::with_capacity(1 << 10, input.as_bytes());
-        let error = decide(&Cases::new(Options::default()), reader, Closed).unwrap_err();
-        assert_eq!(error.message, "write standard output: broken pipe");
+        let run = |kind| {
+            let reader = BufReader::with_capacity(1 << 10, input.as_bytes());
+            decide(&Cases::new(Options::default()), reader, Failing(kind))
+        };
+        assert_eq!(run(ErrorKind::BrokenPipe).unwrap(), None);
+        assert_eq!(
+            run(ErrorKind::StorageFull).unwrap_err().message,
+            "write standard output: no storage space"
+        );
     }
 
     #[test]
@@ -467,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn json_over_several_lines_gets_one_hint() {
+    fn an_input_of_another_form_gets_one_hint() {
         let run = |input: &str| {
             let mut output = Vec::new();
             let cases = Cases::new(Options::default());
@@ -485,8 +551,49 @@ mod tests {
             assert_eq!(hint, "one case a line: pipe it through `jq -c .`");
             assert!(output.is_empty(), "{input}");
         }
-        // A line that was cut off is one wrong case among others.
-        let (result, _) = run("{\"clusters\": [\n{\"clusters\": [], \"binding\": {}}\n");
-        assert_eq!(result.unwrap().cases, 2);
+        for (input, message) in [
+            (
+                "\u{feff}{}\n",
+                "standard input begins with a byte order mark",
+            ),
+            ("foo\nbar\n", "standard input is no JSON"),
+            ("\n---\nclusters: []\n", "standard input is no JSON"),
+        ] {
+            let (result, output) = run(input);
+            let failure = result.unwrap_err();
+            assert_eq!(failure.message, message);
+            assert!(failure.hint.is_some_and(|hint| hint.contains("pipe ")));
+            assert!(output.is_empty(), "{input}");
+        }
+        // A line that was cut off, or is something else, is one wrong case among others.
+        for first in ["{\"clusters\": [", "foo"] {
+            let (result, _) = run(&format!(
+                "{first}\n{{\"clusters\": [], \"binding\": {{}}}}\n"
+            ));
+            assert_eq!(result.unwrap().unwrap().cases, 2);
+        }
+    }
+
+    #[test]
+    fn an_argument_by_itself_is_told_where_it_belongs() {
+        let mut command = DecideArgs::augment_args(clap::Command::new("decide"));
+        let usage = command.render_usage().to_string();
+        assert!(usage.ends_with("decide [OPTIONS]"), "{usage}");
+        let matches = command.get_matches_from(["decide", "--compat", "all"]);
+        assert_eq!(matches.get_one::<String>("surplus").unwrap(), "all");
+        for (argument, hint) in [
+            (
+                "all",
+                "a list of switches follows an equals sign: --compat=all",
+            ),
+            (
+                "cases.jsonl",
+                "cases come on standard input: navarch scheduler decide < cases.jsonl",
+            ),
+        ] {
+            let failure = unexpected(argument);
+            assert_eq!(failure.message, format!("unexpected argument {argument:?}"));
+            assert_eq!(failure.hint.as_deref(), Some(hint));
+        }
     }
 }

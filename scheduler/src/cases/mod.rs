@@ -2,6 +2,7 @@
 //!
 //! Support cases are replayed with it, and decisions are compared with those of other schedulers.
 
+mod objects;
 mod reading;
 
 use std::borrow::Cow;
@@ -161,6 +162,10 @@ impl Cases {
             .map(|(_, snapshot)| snapshot)
             .expect("the list of clusters of this case was remembered just now");
         let Outline { kind, spec } = part(line, "binding", case.binding)?;
+        let ignored = match spec.placement {
+            Some(placement) => unknown_fields(line, placement)?,
+            None => Vec::new(),
+        };
         let answer = match kind.as_ref() {
             ClusterResourceBinding::KIND => {
                 let binding: ClusterResourceBinding = part(line, "binding", case.binding)?;
@@ -188,10 +193,7 @@ impl Cases {
                 });
             }
         };
-        Ok(Answer {
-            ignored: spec.placement.map(unknown_fields).unwrap_or_default(),
-            ..answer
-        })
+        Ok(Answer { ignored, ..answer })
     }
 
     /// Makes the snapshot of these clusters the last one.

@@ -119,8 +119,13 @@ mod tests {
     ) {
         let candidates = candidates(of);
         let (min, max) = range;
+        let range = Range {
+            min,
+            max,
+            ..Range::ANY
+        };
         for spare_targets in [false, true] {
-            let chosen = select(&candidates, Range { min, max }, needed, spare_targets);
+            let chosen = select(&candidates, range, needed, spare_targets);
             let ranks = chosen.map(|it| it.iter().map(|&at| candidates[at].rank).collect());
             let expected = expected
                 .clone()
@@ -192,7 +197,11 @@ mod tests {
         let mut candidates = candidates(&[(1, 100, 12), (2, 100, 11), (3, 0, 20)]);
         candidates[0].assigned = 1;
         candidates[1].assigned = 10;
-        let range = Range { min: 1, max: 2 };
+        let range = Range {
+            min: 1,
+            max: 2,
+            ..Range::ANY
+        };
         assert_eq!(select(&candidates, range, Some(30), false), Ok(vec![0, 2]));
         assert_eq!(select(&candidates, range, Some(30), true), Ok(vec![2, 1]));
     }

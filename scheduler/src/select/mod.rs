@@ -76,10 +76,17 @@ pub enum SelectError {
     TooFewGroups { field: String },
     #[error("the number of clusters is less than the cluster spreadConstraint.MinGroups")]
     TooFewClustersInGroups,
+    /// One constraint asks for more groups than another one allows.
     #[error(
-        "the {limit} spreadConstraint.MaxGroups is less than the {field} spreadConstraint.MinGroups"
+        "spec.placement.spreadConstraints[{index}].minGroups is invalid: {min} is more than \
+         spec.placement.spreadConstraints[{limit}].maxGroups, which is {max}"
     )]
-    MoreGroupsThanAllowed { limit: String, field: String },
+    MoreGroupsThanAllowed {
+        index: usize,
+        min: usize,
+        limit: usize,
+        max: usize,
+    },
     #[error("spec.placement.spreadConstraints[{index}].{field} is invalid: {message}")]
     Malformed {
         index: usize,
@@ -113,6 +120,8 @@ impl SelectError {
 pub(crate) struct Range {
     pub(crate) min: usize,
     pub(crate) max: usize,
+    /// Which of the constraints says so.
+    pub(crate) index: usize,
 }
 
 impl Range {
@@ -120,9 +129,13 @@ impl Range {
     pub(crate) const ANY: Self = Self {
         min: 0,
         max: usize::MAX,
+        index: 0,
     };
     /// What an absent cluster constraint means to the reference.
-    const NONE: Self = Self { min: 0, max: 0 };
+    const NONE: Self = Self {
+        max: 0,
+        ..Self::ANY
+    };
 }
 
 /// What selection aims at.
@@ -162,6 +175,7 @@ impl Spread {
                     0 if !zero_is_zero => usize::MAX,
                     max => max,
                 },
+                index,
             };
             let label = constraint
                 .spread_by_label

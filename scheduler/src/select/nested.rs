@@ -68,18 +68,20 @@ pub(super) fn select(
     let spans_zones = |candidate: &Candidate| candidate.cluster(request).zones.len() > 1;
     let have_several = spread.zone.is_some() && candidates.iter().any(spans_zones);
     // A group needs a group on each level below, and a cluster; only zones can share one.
-    let (mut most, mut limit) = (clusters.max, "cluster");
+    let (mut most, mut limit) = (clusters.max, clusters.index);
     for level in levels.iter_mut().rev() {
         if level.range.max <= most {
-            (most, limit) = (level.range.max, level.field);
+            (most, limit) = (level.range.max, level.range.index);
         }
         if !(have_several && matches!(level.by, By::Zone)) {
             level.range.max = most;
         }
         if level.range.max < level.range.min {
             return Err(SelectError::MoreGroupsThanAllowed {
-                limit: limit.to_owned(),
-                field: level.field.to_owned(),
+                index: level.range.index,
+                min: level.range.min,
+                limit,
+                max: level.range.max,
             });
         }
     }

@@ -91,8 +91,10 @@ pub(super) fn select(
     };
     if regions.max >= regions.min && max < regions.min {
         return Err(SelectError::MoreGroupsThanAllowed {
-            limit: "cluster".to_owned(),
-            field: "region".to_owned(),
+            index: regions.index,
+            min: regions.min,
+            limit: clusters.index,
+            max,
         });
     }
     let limits = Limits {

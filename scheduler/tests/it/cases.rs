@@ -135,7 +135,7 @@ fn malformed_lines_are_named() {
         ),
         (
             r#"{"clusters": [], "binding": {"metadata": {"creationTimestamp": "today"}}}"#,
-            "line 7, column 70: binding.metadata.creationTimestamp: must be a time such as 2026-01-01T00:00:00Z",
+            "line 7, column 70: binding.metadata.creationTimestamp: must be a time such as 2026-01-01T00:00:00Z, not \"today\"",
         ),
         (
             "[]",
@@ -148,6 +148,110 @@ fn malformed_lines_are_named() {
     }
     let answer = cases.answer(1, &[0xff, 0xfe], now());
     assert!(answer.is_malformed(), "{answer:?}");
+}
+
+#[test]
+fn what_a_field_must_be_is_told_at_the_field() {
+    let mut cases = Cases::new(Options::default());
+    for (path, value, expected) in [
+        ("spec", json!([]), "must be an object, not a list"),
+        ("spec.placement", json!([]), "must be an object, not a list"),
+        (
+            "spec.placement.clusterAffinity",
+            json!([null, null, ["a"], []]),
+            "must be an object, not a list",
+        ),
+        (
+            "spec.placement.clusterAffinities",
+            json!([{ "affinityName": "x", "fieldSelector": [[]] }]),
+            "[0].fieldSelector: must be an object, not a list",
+        ),
+        (
+            "spec.placement.spreadConstraints",
+            json!([[]]),
+            "[0]: must be an object, not a list",
+        ),
+        (
+            "spec.placement.spreadConstraints",
+            json!([{ "spreadByField": { "cluster": null } }]),
+            "[0].spreadByField: must be a text, not an object",
+        ),
+        (
+            "spec.clusters",
+            json!([["a", 2]]),
+            "[0]: must be an object, not a list",
+        ),
+        (
+            "spec.resource",
+            json!(["v1", "ConfigMap"]),
+            "must be an object, not a list",
+        ),
+        (
+            "spec.replicaRequirements",
+            json!({ "resourceRequest": { "cpu": {} } }),
+            ".resourceRequest.cpu: must be a quantity such as \"500m\" or 2, not an object",
+        ),
+        (
+            "spec.replicaRequirements",
+            json!({ "resourceRequest": { "cpu": null } }),
+            ".resourceRequest.cpu: must be a quantity such as \"500m\" or 2, not null",
+        ),
+        (
+            "status",
+            json!({ "lastScheduledTime": "x" }),
+            ".lastScheduledTime: must be a time such as 2026-01-01T00:00:00Z, not \"x\"",
+        ),
+        (
+            "status",
+            json!({ "lastScheduledTime": "2026-02-30T00:00:00Z" }),
+            ".lastScheduledTime: must be a time such as 2026-01-01T00:00:00Z, not \"2026-02-30T00:00:00Z\"",
+        ),
+        (
+            "status",
+            json!({ "lastScheduledTime": "2026-01-01T00:00:00Z and more" }),
+            ".lastScheduledTime: must be a time such as 2026-01-01T00:00:00Z, not \"2026-01-01T00:00:00Z and more\"",
+        ),
+        (
+            "status",
+            json!({ "lastScheduledTime": 5 }),
+            ".lastScheduledTime: must be a time such as 2026-01-01T00:00:00Z, not 5",
+        ),
+        (
+            "metadata",
+            json!({ "labels": ["a"] }),
+            ".labels: must be an object, not a list",
+        ),
+    ] {
+        let mut binding = config_map(json!({}));
+        let mut field = &mut binding;
+        for name in path.split('.') {
+            field = &mut field[name];
+        }
+        *field = value;
+        let case = json!({ "clusters": clusters(&[("a", 9)]), "binding": binding });
+        let answer = answer(&mut cases, 1, &case.to_string());
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        let (_, message) = message.split_once(": ").unwrap_or_default();
+        let separator = if expected.starts_with(['.', '[']) {
+            ""
+        } else {
+            ": "
+        };
+        assert_eq!(
+            message,
+            format!("binding.{path}{separator}{expected}"),
+            "{answer}"
+        );
+    }
+    let mut list = json!(clusters(&[("a", 9)]));
+    list[0]["spec"] = json!(["Push"]);
+    let case = json!({ "clusters": list, "binding": config_map(json!({})) });
+    let answer = answer(&mut cases, 1, &case.to_string());
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(
+        message.ends_with(": clusters[0].spec: must be an object, not a list"),
+        "{answer}"
+    );
 }
 
 #[test]

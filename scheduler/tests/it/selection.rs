@@ -122,8 +122,8 @@ fn regions_of_data_set_x() {
     );
     same((Divided, 60), (2, 2), (5, 5), x1, FEWER);
     same((Divided, 60), (2, 3), (5, 5), x1, "m1, m3, m5, m4, m2");
-    let contradiction = "SchedulerError: failed to select clusters: the cluster spreadConstraint.MaxGroups is less than the \
-                         region spreadConstraint.MinGroups";
+    let contradiction = "SchedulerError: failed to select clusters: spec.placement.spreadConstraints[0].minGroups is invalid: 3 is \
+                         more than spec.placement.spreadConstraints[1].maxGroups, which is 2";
     let x8 = "R1 20050, R2 20000, R3 20000";
     check_x(
         (Divided, 60),
@@ -377,7 +377,10 @@ fn a_contradiction_names_the_limit_that_is_too_low() {
     let binding = workload(Duplicated, 1, &constraints);
     let refused = selected(&binding, &clusters, Compat::default());
     assert!(
-        refused.contains("the zone spreadConstraint.MaxGroups is less than the region"),
+        refused.ends_with(
+            "spec.placement.spreadConstraints[0].minGroups is invalid: 2 is more than \
+             spec.placement.spreadConstraints[1].maxGroups, which is 1"
+        ),
         "{refused}"
     );
 }
