@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use serde::de::IgnoredAny;
+
 use crate::{Global, failure::Failure, join::Note};
 
 /// `2m`, `90s`, `1h30m`; a plain 0.
@@ -26,6 +28,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+/// Refuses cases when the first of them is printed over several lines. A line that was cut off is one wrong case among others.
+pub(crate) fn check_lines(text: &[u8]) -> Result<(), Failure> {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(serde_json::from_slice::<IgnoredAny>);
+    match (lines.next(), lines.next()) {
+        (Some(Err(first)), Some(Err(_))) if first.is_eof() => Err(Failure::new(
+            "the first case on standard input goes on in the next line",
+        )
+        .with_hint("one case a line: pipe it through `jq -c .`")),
+        _ => Ok(()),
+    }
 }
 
 /// Prints data.

@@ -16,7 +16,6 @@ use scheduler::{
     options::{self, Switch},
     plugins::Registry,
 };
-use serde::de::IgnoredAny;
 
 use crate::{Global, failure::Failure};
 
@@ -275,11 +274,8 @@ fn read_batches<R: std::io::Read>(
         number += usize::from(!is_end);
         let is_more_there = !is_end && input.buffer().contains(&b'\n');
         if !text.is_empty() && (!is_more_there || text.len() >= BATCH) {
-            if first == 1 && goes_on(&text) {
-                return Err(Failure::new(
-                    "the first case on standard input goes on in the next line",
-                )
-                .with_hint("one case a line: pipe it through `jq -c .`"));
+            if first == 1 {
+                super::check_lines(&text)?;
             }
             let (answered, place) = sync_channel(1);
             let batch = Batch {
@@ -296,18 +292,6 @@ fn read_batches<R: std::io::Read>(
             return Ok(());
         }
     }
-}
-
-/// Whether the text begins with JSON that is printed over several lines.
-fn goes_on(text: &[u8]) -> bool {
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .map(serde_json::from_slice::<IgnoredAny>);
-    let (Some(Err(first)), Some(second)) = (lines.next(), lines.next()) else {
-        return false;
-    };
-    first.is_eof() && second.is_err()
 }
 
 /// Takes batches until there are no more.
