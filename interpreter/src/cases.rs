@@ -16,10 +16,12 @@
 use ::trace::NoTrace;
 use crds::config::InterpreterOperation;
 use crds::work::AggregatedStatusItem;
-use serde::Serialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::document;
 use crate::interpreter::Interpreter;
 use crate::layer::{Answer, LayerName, Question};
 use crate::prune::{self, Rules};
@@ -59,14 +61,10 @@ struct Case {
 
 impl Case {
     fn read(line: &[u8]) -> Result<Self, NoCase> {
-        let mut line: Value = serde_json::from_slice(line).map_err(|error| NoCase {
-            // The position that the parser tells is within the one line that it saw.
-            column: Some(error.column()),
-            problem: match error.classify() {
-                Category::Eof => "the line is no JSON: it ends within a value".to_owned(),
-                _ => "the line is no JSON from here on".to_owned(),
-            },
-        })?;
+        let mut line = parse(line)?;
+        if line.is_null() {
+            return Err(NoCase::new("the line: expected an object, found null"));
+        }
         let unfit = |mismatch: Mismatch| match &*mismatch.path {
             "object" => NoCase::new(format!("the line: {}", mismatch.problem)),
             _ => NoCase::new(mismatch.to_string()),
@@ -143,6 +141,66 @@ impl Case {
     }
 }
 
+/// Levels of nesting in a line; the parser takes no more.
+const MAX_DEPTH: usize = 127;
+
+fn parse(line: &[u8]) -> Result<Value, NoCase> {
+    let parsed = if line.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice(line).map(|Fields(fields)| Value::Object(fields))
+    } else {
+        serde_json::from_slice(line)
+    };
+    parsed.map_err(|error| NoCase {
+        // The position that the parser tells is within the one line that it saw.
+        column: Some(error.column()),
+        problem: match error.classify() {
+            Category::Eof => "the line is no JSON: it ends within a value".to_owned(),
+            Category::Data => without_position(&error),
+            _ if error.to_string().starts_with("recursion limit exceeded") => {
+                format!("nested deeper than {MAX_DEPTH} levels")
+            }
+            _ => "the line is no JSON from here on".to_owned(),
+        },
+    })
+}
+
+/// What [`Fields`] found wrong.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+}
+
+/// The fields of a line, each of which stands there once.
+struct Fields(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Fields, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = members.next_key::<String>()? {
+            if fields.contains_key(&key) {
+                return Err(A::Error::custom(format!("{key}: given twice")));
+            }
+            fields.insert(key, members.next_value()?);
+        }
+        Ok(Fields(fields))
+    }
+}
+
 /// Puts what is known of clusters into the order in which rules get it: that of the clusters' names.
 pub fn sort_items(items: &mut [AggregatedStatusItem]) {
     items.sort_by(|left, right| left.cluster_name.cmp(&right.cluster_name));
@@ -160,18 +218,10 @@ fn check_object(object: &Value, field: &str, any_kind: bool) -> Result<(), NoCas
             schema::kind_of(object)
         )));
     }
-    for member in ["apiVersion", "kind"] {
-        let is_there = object
-            .get(member)
-            .and_then(Value::as_str)
-            .is_some_and(|text| !text.is_empty());
-        if !is_there && !any_kind {
-            return Err(NoCase::new(format!(
-                "{field}.{member}: missing; rules are found by apiVersion and kind"
-            )));
-        }
+    match document::problem_of_kind(object) {
+        Some(mismatch) if !any_kind => Err(NoCase::new(format!("{field}.{mismatch}"))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// What became of a question.
@@ -359,6 +409,19 @@ mod tests {
         );
     }
 
+    /// A case with that many levels below its own.
+    fn deep(levels: usize) -> String {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(r#"{{"op": "Prune", "object": {open}{close}}}"#)
+    }
+
+    #[test]
+    fn lines_may_be_as_deep_as_is_told() {
+        let error = answer(&interpreter(false), deep(MAX_DEPTH - 1).as_bytes());
+        let error = error.expect_err("a list is no object");
+        assert_eq!(error.problem, "object: expected an object, found a list");
+    }
+
     #[test]
     fn lines_that_are_no_cases_say_where() {
         let thing = r#"{"apiVersion": "example.com/v1", "kind": "Thing"}"#;
@@ -379,6 +442,16 @@ mod tests {
                 "items[0].state: unknown field; known here: applied, appliedMessage, clusterName, health, status",
             ),
             ("[]", "the line: expected an object, found a list"),
+            ("null", "the line: expected an object, found null"),
+            (&deep(127), "column 153: nested deeper than 127 levels"),
+            (
+                &format!(r#"{{"op": "InterpretHealth", "object": {thing}, "object": {thing}}}"#),
+                "column 95: object: given twice",
+            ),
+            (
+                r#"{"op": "InterpretHealth", "object": {"apiVersion": 5, "kind": "Thing"}}"#,
+                "object.apiVersion: must be a string, not a number",
+            ),
             (r#"{"object": {}}"#, "op: required, but missing"),
             (r#"{"op": 7}"#, "op: expected a string, found a number"),
             (

@@ -5,7 +5,7 @@ mod webhooks;
 use crds::config::{InterpreterOperation, ResourceInterpreterCustomization};
 
 use crate::layer::Target;
-use crate::lua::{Runtime, ScriptError, function_name, signature};
+use crate::lua::{MAX_STEPS_OF_LOOK, Runtime, ScriptError, function_name, signature};
 
 pub use webhooks::{FieldError, webhook_configuration};
 
@@ -82,6 +82,10 @@ fn script_finding(
         )
     } else if message.starts_with(&format!("{function} is a ")) {
         format!("{message}: {}", remedy())
+    } else if message == format!("ran more than {MAX_STEPS_OF_LOOK} instructions") {
+        format!(
+            "{message} outside of its functions, which is the limit of this check; calls allow more, but run them each time: move them into a function"
+        )
     } else {
         message
     };
@@ -211,7 +215,7 @@ mod tests {
             ],
             &[
                 "Error Retain 1: Retain is a number, not a function: define it as `function Retain(desiredObj, observedObj) … end`",
-                "Error InterpretStatus 1: ran more than 5000000 instructions",
+                "Error InterpretStatus 1: ran more than 5000000 instructions outside of its functions, which is the limit of this check; calls allow more, but run them each time: move them into a function",
                 "Error InterpretHealth 2: attempt to concatenate a nil value",
             ],
         );

@@ -10,6 +10,8 @@ use crate::error::Cause;
 use crate::layer::{Answer, Context, Layer, LayerName, Question, Target};
 use crate::lua::{Runtime, Script, ScriptError, function_name};
 use crate::reference;
+use crate::schema;
+use crate::value::set;
 
 /// Scripts by kind and operation, merged from customizations in the order of their names.
 ///
@@ -301,6 +303,15 @@ impl Layer for Customizations {
         question: Question<'_>,
         context: &Context<'_>,
     ) -> Result<Answer, Cause> {
+        // To these rules a list is an empty object, and a string one without members; the reference answers so.
+        if self.name == LayerName::ThirdParty
+            && !context.options.compat
+            && let Some(spec) = set(question.object(), &["spec"])
+            && !spec.is_object()
+        {
+            let problem = format!("is {}, not an object", schema::kind_of(spec));
+            return Err(Cause::field(&["spec"], problem));
+        }
         match self.rules(target, question.operation()) {
             [] => Err(Cause::NoHook),
             rules if question.operation() == InterpreterOperation::InterpretDependency => {

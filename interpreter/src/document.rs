@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::check::Severity;
 use crate::reference::is_dns_subdomain;
 use crate::schema::{self, Mismatch, TypeName};
-use crate::value::text;
+use crate::value::{set, text};
 
 /// Something about a field of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,23 @@ pub fn status_item(document: Value) -> Result<AggregatedStatusItem, Mismatch> {
     schema::decode(TypeName::AggregatedStatusItem, document)
 }
 
+/// What keeps the rules for an object from being found: they go by its apiVersion and kind.
+pub fn problem_of_kind(object: &Value) -> Option<Mismatch> {
+    let problem = |field| match set(object, &[field]) {
+        Some(Value::String(text)) if !text.is_empty() => None,
+        None | Some(Value::String(_)) => {
+            Some("missing; rules are found by apiVersion and kind".to_owned())
+        }
+        Some(other) => Some(format!("must be a string, not {}", schema::kind_of(other))),
+    };
+    ["apiVersion", "kind"].into_iter().find_map(|field| {
+        Some(Mismatch {
+            path: field.to_owned(),
+            problem: problem(field)?,
+        })
+    })
+}
+
 /// What keeps a document from being the customization that it is meant to be, beside its scripts.
 pub fn problems_of_customization(document: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -39,6 +56,8 @@ pub fn problems_of_customization(document: &Value) -> Vec<Problem> {
             },
         });
     };
+    // What is there and no string is told below.
+    let is_there = |path: &[&str]| set(document, path).is_some();
     let expected = ResourceInterpreterCustomization::API_VERSION;
     match document.get("apiVersion").and_then(Value::as_str) {
         Some(found) if found == expected => {}
@@ -46,6 +65,7 @@ pub fn problems_of_customization(document: &Value) -> Vec<Problem> {
             "apiVersion",
             format!("{found:?} has no such kind; write {expected}"),
         ),
+        None if is_there(&["apiVersion"]) => {}
         None => add("apiVersion", format!("missing; write {expected}")),
     }
     let generated = text(document, &["metadata", "generateName"]).is_some();
@@ -57,7 +77,7 @@ pub fn problems_of_customization(document: &Value) -> Vec<Problem> {
                 "{name:?} is no name; names have lower-case letters, digits, '-' and '.', and begin and end with a letter or digit"
             ),
         ),
-        None if generated => {}
+        None if generated || is_there(&["metadata", "name"]) => {}
         None => add(
             "metadata.name",
             "missing; customizations are told apart, and ordered, by their names".to_owned(),
@@ -122,6 +142,14 @@ mod tests {
             &["metadata.name: missing; customizations are told apart, and ordered, by their names"],
         );
         check(&with("/metadata", json!({"generateName": "things-"})), &[]);
+        check(
+            &with("/metadata/name", json!(true)),
+            &["metadata.name: expected a string, found a boolean"],
+        );
+        check(
+            &with("/apiVersion", json!(5)),
+            &["apiVersion: expected a string, found a number"],
+        );
         check(
             &with("/metadata/name", json!("Things")),
             &[

@@ -1,6 +1,6 @@
 use std::{
     io::{BufReader, BufWriter},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -34,6 +34,7 @@ use crate::{
   navarch interpret -f rules.yaml --operation AggregateStatus --desired-file object.yaml --status-file status.yaml
   navarch interpret --operation InterpretReplica --desired-file deployment.yaml -o json     by the built-in rules
   navarch interpret -f rules.yaml --cases < cases.jsonl
+  jq -c . case.json | navarch interpret --cases   a case over several lines
   navarch interpret -f rules.yaml --edit
   navarch interpret --edit things                 the customization of this name on the server
   navarch interpret --builtin --operation InterpretHealth"
@@ -154,6 +155,7 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         return Err(Failure::new("--check needs customizations")
             .with_hint("name files or directories with -f; what is built in lists --builtin"));
     }
+    check_standard_input(args)?;
     let found = sources::find(&args.filename, args.recursive)?;
     if !global.quiet {
         for skipped in &found.skipped {
@@ -163,13 +165,7 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
     if args.check {
         let report = check::check(&found.documents);
         super::print(&formatted(args.output, &report, check::Report::text)?)?;
-        return match report.failed() {
-            0 => Ok(()),
-            1 => Err(Failure::new("a customization cannot work as it is written")),
-            many => Err(Failure::new(format!(
-                "{many} customizations cannot work as they are written"
-            ))),
-        };
+        return report.verdict();
     }
     let (customizations, warnings) = found.sound()?;
     if !global.quiet {
@@ -209,6 +205,40 @@ pub(crate) fn run(args: &InterpretArgs, global: &Global) -> Result<(), Failure> 
         Some(Format::Json) => executed.json(),
         Some(Format::Yaml) | None => executed.yaml(),
     })
+}
+
+/// Refuses to read standard input for two things.
+fn check_standard_input(args: &InterpretArgs) -> Result<(), Failure> {
+    let stdin = Path::new("-");
+    let filenames = args.filename.iter().map(|name| ("-f", Path::new(name)));
+    let desired = args
+        .desired_file
+        .iter()
+        .map(|path| ("--desired-file", &**path));
+    let observed = args
+        .observed_file
+        .iter()
+        .map(|path| ("--observed-file", &**path));
+    let statuses = args
+        .status_file
+        .iter()
+        .map(|path| ("--status-file", &**path));
+    let cases = args.cases.then_some(("--cases", stdin));
+    let readers: Vec<_> = filenames
+        .chain(desired)
+        .chain(observed)
+        .chain(statuses)
+        .chain(cases)
+        .filter(|(_, path)| *path == stdin)
+        .map(|(flag, _)| flag)
+        .collect();
+    match &readers[..] {
+        [] | [_] => Ok(()),
+        [first, second, ..] => Err(Failure::new(format!(
+            "standard input can be read once, and {first} and {second} both read it"
+        ))
+        .with_hint("put one of the two into a file")),
+    }
 }
 
 /// Data in the format that the user asks for, else as text.
@@ -264,6 +294,33 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(replicas(text).ok(), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: InterpretArgs,
+        }
+        for (flags, problem) in [
+            (
+                &["-f", "-", "--cases"][..],
+                "standard input can be read once, and -f and --cases both read it",
+            ),
+            (
+                &["--desired-file", "-", "--observed-file", "-"],
+                "standard input can be read once, and --desired-file and --observed-file both read it",
+            ),
+        ] {
+            let args = ["interpret"].iter().chain(flags);
+            let line = <Line as clap::Parser>::parse_from(args);
+            let failure = check_standard_input(&line.args).unwrap_err();
+            assert_eq!(failure.message, problem);
+            let args = ["interpret"].iter().chain(&flags[..2]);
+            let line = <Line as clap::Parser>::parse_from(args);
+            assert!(check_standard_input(&line.args).is_ok());
         }
     }
 

@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use serde::de::IgnoredAny;
+
 use crate::{Global, failure::Failure, join::Note};
 
 /// `2m`, `90s`, `1h30m`; a plain 0.
@@ -26,6 +28,57 @@ fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+/// Refuses what is no cases at all, or not one a line, by how it begins.
+pub(crate) fn check_lines(text: &[u8]) -> Result<(), Failure> {
+    let refused = |message: &str, hint: &str| Err(Failure::new(message).with_hint(hint));
+    if text.starts_with("\u{feff}".as_bytes()) {
+        return refused(
+            "standard input begins with a byte order mark",
+            "pipe it through `jq -c .`, which drops it",
+        );
+    }
+    if is_other_text(text) {
+        return refused(
+            "standard input is no JSON",
+            "one case a line, as JSON: pipe YAML through `yq -o json -I 0 .`, or `yq -c .` of the yq that wraps jq",
+        );
+    }
+    if goes_on(text) {
+        return refused(
+            "the first case on standard input goes on in the next line",
+            "one case a line: pipe it through `jq -c .`",
+        );
+    }
+    Ok(())
+}
+
+/// Whether no line of the text looks like JSON.
+fn is_other_text(text: &[u8]) -> bool {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty())
+        .peekable();
+    lines.peek().is_some()
+        && lines.all(|line| {
+            !line.starts_with(b"{")
+                && !line.starts_with(b"[")
+                && serde_json::from_slice::<IgnoredAny>(line).is_err()
+        })
+}
+
+/// Whether the text begins with JSON that is printed over several lines.
+fn goes_on(text: &[u8]) -> bool {
+    let mut lines = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(serde_json::from_slice::<IgnoredAny>);
+    let (Some(Err(first)), Some(second)) = (lines.next(), lines.next()) else {
+        return false;
+    };
+    first.is_eof() && second.is_err()
 }
 
 /// Prints data.

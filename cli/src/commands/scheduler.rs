@@ -16,7 +16,6 @@ use scheduler::{
     options::{self, Switch},
     plugins::Registry,
 };
-use serde::de::IgnoredAny;
 
 use crate::{Global, failure::Failure};
 
@@ -299,7 +298,7 @@ fn read_batches<R: std::io::Read>(
         let is_more_there = !is_end && input.buffer().contains(&b'\n');
         if !text.is_empty() && (!is_more_there || text.len() >= BATCH) {
             if first == 1 {
-                check_form(&text)?;
+                super::check_lines(&text)?;
             }
             let (answered, place) = sync_channel(1);
             let batch = Batch {
@@ -316,57 +315,6 @@ fn read_batches<R: std::io::Read>(
             return Ok(());
         }
     }
-}
-
-/// Refuses what is no cases at all, or not one a line, by how it begins.
-fn check_form(text: &[u8]) -> Result<(), Failure> {
-    let refused = |message: &str, hint: &str| Err(Failure::new(message).with_hint(hint));
-    if text.starts_with("\u{feff}".as_bytes()) {
-        return refused(
-            "standard input begins with a byte order mark",
-            "pipe it through `jq -c .`, which drops it",
-        );
-    }
-    if is_other_text(text) {
-        return refused(
-            "standard input is no JSON",
-            "one case a line, as JSON: pipe YAML through `yq -o json -I 0 .`, or `yq -c .` of the yq that wraps jq",
-        );
-    }
-    if goes_on(text) {
-        return refused(
-            "the first case on standard input goes on in the next line",
-            "one case a line: pipe it through `jq -c .`",
-        );
-    }
-    Ok(())
-}
-
-/// Whether no line of the text looks like JSON.
-fn is_other_text(text: &[u8]) -> bool {
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty())
-        .peekable();
-    lines.peek().is_some()
-        && lines.all(|line| {
-            !line.starts_with(b"{")
-                && !line.starts_with(b"[")
-                && serde_json::from_slice::<IgnoredAny>(line).is_err()
-        })
-}
-
-/// Whether the text begins with JSON that is printed over several lines.
-fn goes_on(text: &[u8]) -> bool {
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .map(serde_json::from_slice::<IgnoredAny>);
-    let (Some(Err(first)), Some(second)) = (lines.next(), lines.next()) else {
-        return false;
-    };
-    first.is_eof() && second.is_err()
 }
 
 /// Takes batches until there are no more.

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use interpreter::cases::{self, Outcome};
 
 use super::rules::Rules;
+use crate::{commands, failure::Failure};
 
 /// How many lines there were.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,18 @@ pub(crate) struct Tally {
 /// Answers line by line. What is answered goes out as soon as there is nothing more to read, so that the other side of a pipe can
 /// wait for it.
 pub(crate) fn answer<R: Read>(
+    rules: &Rules,
+    mut input: BufReader<R>,
+    output: impl Write,
+) -> Result<Tally, Failure> {
+    // Only the lines that are there already: the other side of the pipe may be waiting for the first answer.
+    let there = input.fill_buf()?;
+    let end = there.iter().rposition(|byte| *byte == b'\n');
+    commands::check_lines(&there[..end.unwrap_or_default()])?;
+    Ok(answer_lines(rules, input, output)?)
+}
+
+fn answer_lines<R: Read>(
     rules: &Rules,
     mut input: BufReader<R>,
     mut output: impl Write,

@@ -7,6 +7,7 @@ use interpreter::{Limits, Runtime, check};
 use serde::Serialize;
 
 use super::sources::Document;
+use crate::failure::Failure;
 
 /// What there is to say of each customization.
 #[derive(Debug, Serialize)]
@@ -142,9 +143,33 @@ impl Checked {
 }
 
 impl Report {
-    /// Customizations that cannot work as they are written.
+    /// Files that cannot be read, and customizations that cannot work as they are written.
     pub(crate) fn failed(&self) -> usize {
         self.checked.iter().filter(|it| it.has_failed()).count()
+    }
+
+    /// What is to be said in the end.
+    pub(crate) fn verdict(&self) -> Result<(), Failure> {
+        // Only what was read has a name.
+        let failed = self.checked.iter().filter(|it| it.has_failed());
+        let (broken, unread): (Vec<_>, Vec<_>) = failed.partition(|it| it.name.is_some());
+        let broken = match broken.len() {
+            0 => None,
+            1 => Some("a customization cannot work as it is written".to_owned()),
+            many => Some(format!(
+                "{many} customizations cannot work as they are written"
+            )),
+        };
+        let unread = match unread.len() {
+            0 => None,
+            1 => Some("a file cannot be read".to_owned()),
+            many => Some(format!("{many} files cannot be read")),
+        };
+        let problems: Vec<_> = [broken, unread].into_iter().flatten().collect();
+        match self.failed() {
+            0 => Ok(()),
+            _ => Err(Failure::new(problems.join(", and "))),
+        }
     }
 
     /// For people.

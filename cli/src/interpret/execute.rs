@@ -46,7 +46,12 @@ pub(crate) fn execute(
             return Err(Failure::new("ReviseReplica needs --replica")
                 .with_hint("give the number that the object is to have, such as --replica 3"));
         }
-        (_, replicas) => replicas.unwrap_or_default(),
+        (InterpreterOperation::ReviseReplica, Some(replicas)) => replicas,
+        (_, Some(_)) => {
+            return Err(Failure::new(format!("{operation} takes no --replica"))
+                .with_hint("--replica goes with ReviseReplica; leave it out"));
+        }
+        (_, None) => 0,
     };
     let (object, observed) = objects(question)?;
     let mut items: Vec<AggregatedStatusItem> = Vec::new();

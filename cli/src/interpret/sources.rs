@@ -245,14 +245,14 @@ fn collect(
         .map(|problem| Fault {
             line: Some(node.line_of(&problem.mismatch.path)),
             severity: problem.severity,
-            message: problem.mismatch.to_string(),
+            message: told(&problem.mismatch),
         })
         .collect();
     let name = Some(text("/metadata/name"));
     let object = match document::customization(value) {
         Ok(object) => Some(object),
         Err(mismatch) => {
-            let fault = Fault::error(Some(node.line()), mismatch.to_string());
+            let fault = Fault::error(Some(node.line()), told(&mismatch));
             if faults.iter().all(|it| it.message != fault.message) {
                 faults.push(fault);
             }
@@ -288,15 +288,19 @@ pub(crate) fn object(path: &Path) -> Result<Value, Failure> {
             node.line()
         )));
     }
-    for field in ["apiVersion", "kind"] {
-        let text = object.get(field).and_then(Value::as_str);
-        if text.is_none_or(str::is_empty) {
-            return Err(failed(format!(
-                "{field}: missing; rules are found by apiVersion and kind"
-            )));
-        }
+    match document::problem_of_kind(&object) {
+        Some(mismatch) => Err(failed(mismatch.to_string())),
+        None => Ok(object),
     }
-    Ok(object)
+}
+
+/// What does not fit, and what YAML makes of texts such as `n` and `1`.
+fn told(mismatch: &Mismatch) -> String {
+    let is_plain = ["a boolean", "a number"]
+        .iter()
+        .any(|found| mismatch.problem == format!("expected a string, found {found}"));
+    let remedy = if is_plain { "; quote it" } else { "" };
+    format!("{mismatch}{remedy}")
 }
 
 /// What is known of an object in clusters, each document of a file being one cluster's.
@@ -306,11 +310,18 @@ pub(crate) fn status_items(path: &Path) -> Result<Vec<AggregatedStatusItem>, Fai
     let documents = read(path).and_then(|text| yaml::documents(&text));
     let documents = documents.map_err(|problem| failed(format!(": {problem}")))?;
     let item = |(number, node): (usize, &Node)| {
-        document::status_item(node.value()).map_err(|mismatch: Mismatch| {
+        let value = node.value();
+        let place = format!(", document {number} (AggregatedStatusItem)");
+        if !value.is_object() {
+            let line = node.line();
+            let problem =
+                "each document is an AggregatedStatusItem, an object with clusterName and status";
+            let hint = "write one after the other with lines of `---` in between";
+            return Err(failed(format!("{place}, line {line}: {problem}")).with_hint(hint));
+        }
+        document::status_item(value).map_err(|mismatch: Mismatch| {
             let line = node.line_of(&mismatch.path);
-            failed(format!(
-                ", document {number} (AggregatedStatusItem), line {line}: {mismatch}"
-            ))
+            failed(format!("{place}, line {line}: {}", told(&mismatch)))
         })
     };
     (1..).zip(&documents).map(item).collect()

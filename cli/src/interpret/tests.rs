@@ -311,6 +311,65 @@ fn replicas_have_to_be_given() {
     let failure = failure.map(|_| ()).unwrap_err();
     assert_eq!(failure.message, "ReviseReplica needs --replica");
     assert!(failure.hint.is_some());
+    let question = Question {
+        operation: crds::config::InterpreterOperation::InterpretReplica,
+        replicas: Some(3),
+        ..question
+    };
+    let failure = execute::execute(
+        &files.rules(&["rules.yaml"], false),
+        &question,
+        &mut Vec::new(),
+    );
+    let failure = failure.map(|_| ()).unwrap_err();
+    assert_eq!(failure.message, "InterpretReplica takes no --replica");
+}
+
+#[test]
+fn checks_tell_files_from_customizations() {
+    let broken = CUSTOMIZATION.replace("kind: Thing}", "kind: ''}");
+    let files = Files::new(&[
+        ("a.yaml", CUSTOMIZATION),
+        ("b.yaml", &broken.replace("name: things", "name: b")),
+    ]);
+    let verdict = |names: &[&str]| {
+        let path = |name: &&str| files.path(name).display().to_string();
+        let names: Vec<_> = names.iter().map(path).collect();
+        let found = sources::find(&names, false).unwrap();
+        check::check(&found.documents)
+            .verdict()
+            .map_err(|failure| failure.message)
+    };
+    assert_eq!(verdict(&["a.yaml"]), Ok(()));
+    assert_eq!(
+        verdict(&["absent.yaml"]),
+        Err("a file cannot be read".to_owned())
+    );
+    assert_eq!(
+        verdict(&["a.yaml", "b.yaml"]),
+        Err("a customization cannot work as it is written".to_owned())
+    );
+    assert_eq!(
+        verdict(&["b.yaml", "absent.yaml", "gone.yaml"]),
+        Err("a customization cannot work as it is written, and 2 files cannot be read".to_owned())
+    );
+}
+
+#[test]
+fn texts_that_yaml_takes_for_something_else_are_to_be_quoted() {
+    let odd = CUSTOMIZATION.replace("name: things", "name: n");
+    let files = Files::new(&[("odd.yaml", &odd)]);
+    let name = files.path("odd.yaml").display().to_string();
+    let found = sources::find(std::slice::from_ref(&name), false).unwrap();
+    let faults: Vec<_> = found.documents[0]
+        .faults
+        .iter()
+        .map(|it| &*it.message)
+        .collect();
+    assert_eq!(
+        faults,
+        ["metadata.name: expected a string, found a boolean; quote it"]
+    );
 }
 
 #[test]
@@ -536,6 +595,8 @@ fn objects_and_states_name_what_does_not_fit() {
             "clusterName: m1\n---\nclusterName: m2\nhealth: Fine\n",
         ),
         ("nameless.yaml", "cluster: m1\n"),
+        ("list.yaml", "- clusterName: m1\n- clusterName: m2\n"),
+        ("number.yaml", "apiVersion: 5\nkind: Thing\n"),
     ]);
     for (name, problem) in [
         (
@@ -544,6 +605,10 @@ fn objects_and_states_name_what_does_not_fit() {
         ),
         ("text.yaml", "text.yaml: line 1: expected an object"),
         ("kindless.yaml", "kindless.yaml: kind: missing"),
+        (
+            "number.yaml",
+            "number.yaml: apiVersion: must be a string, not a number",
+        ),
     ] {
         let failure = sources::object(&files.path(name)).unwrap_err();
         assert!(failure.message.contains(problem), "{}", failure.message);
@@ -556,6 +621,10 @@ fn objects_and_states_name_what_does_not_fit() {
         (
             "nameless.yaml",
             "document 1 (AggregatedStatusItem), line 1: clusterName: required, but missing",
+        ),
+        (
+            "list.yaml",
+            "document 1 (AggregatedStatusItem), line 1: each document is an AggregatedStatusItem, an object with clusterName and status",
         ),
     ] {
         let failure = sources::status_items(&files.path(name)).unwrap_err();
@@ -597,6 +666,25 @@ fn cases_are_answered_in_order() {
 {"layer":"native","result":{"apiVersion":"v1","kind":"ConfigMap","metadata":{}}}
 "#
     );
+}
+
+#[test]
+fn cases_over_several_lines_get_one_hint() {
+    let files = files();
+    let mut output = Vec::new();
+    let rules = files.rules(&[], false);
+    let pretty = "{\n  \"op\": \"Prune\",\n  \"object\": {}\n}\n";
+    let failure = cases::answer(&rules, BufReader::new(pretty.as_bytes()), &mut output);
+    let failure = failure.unwrap_err();
+    assert_eq!(
+        failure.message,
+        "the first case on standard input goes on in the next line"
+    );
+    assert_eq!(
+        failure.hint.as_deref(),
+        Some("one case a line: pipe it through `jq -c .`")
+    );
+    assert!(output.is_empty());
 }
 
 #[test]

@@ -17,10 +17,11 @@ use super::{Limits, Runtime, Script, ScriptError};
 use crate::layer::{Answer, Clock, Context, Question, StoppedClock};
 use crate::quantity::Quantity;
 use crate::schema::{self, TypeName};
+use crate::value::text;
 use crate::{component, reference};
 
 /// Steps of the engine that the part of a script outside of its functions may take when it is only looked at.
-const MAX_STEPS_OF_LOOK: u64 = 5_000_000;
+pub(crate) const MAX_STEPS_OF_LOOK: u64 = 5_000_000;
 
 /// The global function that a script for this operation defines; none for operations that no script answers.
 pub(crate) const fn function_name(operation: InterpreterOperation) -> &'static str {
@@ -213,10 +214,17 @@ impl Decoder<'_> {
             return Err(expected("an object", value));
         }
         let object = self.read(value, references, Root::Object)?;
-        match object.get("kind").and_then(Value::as_str) {
-            Some(kind) if !kind.is_empty() => Ok(Answer::Object(object)),
-            _ => Err("the object has no kind".to_owned()),
+        if object.is_array() {
+            return Err("expected an object, found a list".to_owned());
         }
+        if text(&object, &["kind"]).is_none_or(str::is_empty) {
+            return Err("the object has no kind".to_owned());
+        }
+        match references.first() {
+            Some(original) if !self.compat => check_same(original, &object)?,
+            _ => {}
+        }
+        Ok(Answer::Object(object))
     }
 
     fn typed<T: DeserializeOwned>(
@@ -294,6 +302,24 @@ impl Decoder<'_> {
         reference::check(&references).map_err(|cause| cause.to_string())?;
         Ok(references)
     }
+}
+
+/// The result takes the place of the object that the script got, so it has to be that object.
+fn check_same(original: &Value, object: &Value) -> Result<(), String> {
+    for path in [&["kind"][..], &["metadata", "name"]] {
+        let (before, after) = (text(original, path), text(object, path));
+        if before != after {
+            let told =
+                |name: Option<&str>| name.map_or("nothing".to_owned(), |it| format!("{it:?}"));
+            return Err(format!(
+                "{} is changed from {} to {}; it has to stay",
+                path.join("."),
+                told(before),
+                told(after)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Writes quantities in their canonical spelling.

@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vm::Vm;
 
-pub(crate) use contract::{function_name, signature};
+pub(crate) use contract::{MAX_STEPS_OF_LOOK, function_name, signature};
 pub use state::Limits;
 
 /// Bytes of a message: it goes into conditions and events.

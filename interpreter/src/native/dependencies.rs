@@ -49,9 +49,6 @@ fn of_ingress(
         .map(|name| core_reference("Secret", namespace, name))
         .collect();
     reference::sort(&mut references);
-    if !options.compat {
-        references.dedup();
-    }
     references
 }
 

@@ -242,6 +242,11 @@ fn revision_and_retention() {
         &question,
         Err("line 1: ReviseReplica: the object has no kind"),
     );
+    check_both(
+        "function ReviseReplica(o, n) return {1, 2} end",
+        &question,
+        Err("line 1: ReviseReplica: expected an object, found a list"),
+    );
     let observed = json!({"kind": "Thing", "spec": {"empty": [], "own": {"deep": {}}}});
     let question = Question::Retain {
         desired: thing(),
@@ -258,6 +263,59 @@ fn revision_and_retention() {
     let script =
         "function Retain(d, o) d.spec = {empty = {}, own = {deep = {}}, other = {}} return d end";
     check_both(script, &question, Ok(Answer::Object(expected)));
+}
+
+#[test]
+fn objects_keep_kind_and_name() {
+    let observed = thing();
+    for (change, problem) in [
+        (
+            "d.kind = 'Other'",
+            "kind is changed from \"Thing\" to \"Other\"; it has to stay",
+        ),
+        (
+            "d.metadata.name = 'u'",
+            "metadata.name is changed from \"t\" to \"u\"; it has to stay",
+        ),
+        (
+            "d.metadata = nil",
+            "metadata.name is changed from \"t\" to nothing; it has to stay",
+        ),
+    ] {
+        for (function, question) in [
+            (
+                "Retain",
+                Question::Retain {
+                    desired: thing(),
+                    observed: &observed,
+                },
+            ),
+            (
+                "ReviseReplica",
+                Question::ReviseReplica {
+                    object: thing(),
+                    replicas: 1,
+                },
+            ),
+        ] {
+            let script = format!("function {function}(d) {change} return d end");
+            let problem = format!("line 1: {function}: {problem}");
+            check(false, &script, &question, Err(&problem));
+            assert!(ask(true, &script, &question).is_ok(), "{script}");
+        }
+    }
+    let items: [AggregatedStatusItem; 0] = [];
+    let question = Question::AggregateStatus {
+        object: thing(),
+        items: Some(&items),
+    };
+    let script = "function AggregateStatus(o) return {kind = 'Thing', status = {a = 1}} end";
+    assert!(ask(false, script, &question).is_ok());
+    check_both(
+        "function AggregateStatus(o) return {1, 2} end",
+        &question,
+        Err("line 1: AggregateStatus: expected an object, found a list"),
+    );
 }
 
 #[test]

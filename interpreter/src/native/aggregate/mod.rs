@@ -96,6 +96,7 @@ pub(super) fn aggregate(
     check_statuses(kind, items)?;
     if has_generations(kind) {
         aggregate_workload(kind, &mut template, items, context);
+        check_sums(kind, &template)?;
         return Ok(template);
     }
     let null = Value::Null;
@@ -135,7 +136,21 @@ pub(super) fn aggregate(
     {
         template["status"] = new;
     }
+    check_sums(kind, &template)?;
     Ok(template)
+}
+
+/// Fails if a sum is larger than its field: the API server refuses such a status.
+fn check_sums(kind: Kind, template: &Value) -> Result<(), Cause> {
+    let too_large =
+        |counter: &&Counter| i32::try_from(integer(template, &["status", counter.name])).is_err();
+    match counters_of(kind).iter().find(too_large) {
+        Some(counter) => Err(Cause::field(
+            &["status", counter.name],
+            "is outside the range of a 32-bit integer, summed over the clusters",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Fails if the status of an item does not fit the kind's type.

@@ -68,6 +68,29 @@ fn deployments_sum_and_keep_other_fields() {
 }
 
 #[test]
+fn sums_fit_their_fields() {
+    for (kind, field) in [
+        (DEPLOYMENT, "readyReplicas"),
+        (JOB, "succeeded"),
+        (("policy/v1", "PodDisruptionBudget"), "expectedPods"),
+    ] {
+        let template = object(kind.0, kind.1, json!({}));
+        for compat in [true, false] {
+            let sum = |numbers: [i64; 2]| {
+                let statuses = numbers.map(|number| json!({ field: number }));
+                aggregate(compat, &template, Some(&statuses))
+            };
+            let largest = sum([2_147_483_646, 1]).expect("fits");
+            assert_eq!(largest["status"][field], i32::MAX);
+            let problem = format!(
+                "status.{field} is outside the range of a 32-bit integer, summed over the clusters"
+            );
+            assert_eq!(sum([2_147_483_647, 1]), Err(problem));
+        }
+    }
+}
+
+#[test]
 fn an_unchanged_template_comes_back_as_it_is() {
     let template = object(
         "apps/v1",
